@@ -1,2 +1,72 @@
-//! perf
-fn main() {}
+//! `cargo perf`: experiments that run brokers as processes and look at them from outside.
+//!
+//! | command | what it does |
+//! |--|--|
+//! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
+//! | `crash` | `kill -9` at random moments under idempotent producers; nothing acknowledged may miss |
+//! | `clients` | foreign clients and Kafka's own file checker against each way of running Ringlog |
+//!
+//! Everything here is a client: no Ringlog code is linked in but the load generator's.
+
+#![forbid(unsafe_code)]
+// An experiment lives in real time, on real files and sockets: it is the world that the product's
+// state machines take as arguments.
+#![allow(clippy::disallowed_methods)]
+
+mod broker;
+mod clients;
+mod crash;
+mod dump;
+mod first;
+mod kafka;
+mod kcat;
+mod load;
+mod machine;
+mod place;
+mod process;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What stops an experiment: always a sentence for a person.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Experiments with Ringlog and its peers.
+#[derive(Parser)]
+#[command(name = "perf", version)]
+struct Arguments {
+    /// Folder for data directories [default: target/perf]
+    #[arg(long, global = true)]
+    work: Option<PathBuf>,
+    #[command(subcommand)]
+    experiment: Experiment,
+}
+
+#[derive(Subcommand)]
+enum Experiment {
+    /// Ringlog, Apache Kafka and the ceiling of this machine in one table
+    First(first::Arguments),
+    /// Kill the broker at random moments under producers; nothing acknowledged may miss
+    Crash(crash::Arguments),
+    /// Foreign clients and Kafka's file checker against each way of running Ringlog
+    Clients(clients::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = place::Place::find(arguments.work).and_then(|place| match arguments.experiment {
+        Experiment::First(arguments) => first::run(&place, &arguments),
+        Experiment::Crash(arguments) => crash::run(&place, &arguments),
+        Experiment::Clients(arguments) => clients::run(&place, &arguments),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("perf: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -5,6 +5,10 @@
 //! committed) and checks counts, offsets, order and contents. Anything else than what was sent is an
 //! error and exit status 1.
 
+#![forbid(unsafe_code)]
+// A program that runs in real time, unlike the state machines this lint is for.
+#![allow(clippy::disallowed_methods)]
+
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
@@ -129,6 +133,8 @@ fn consume(bootstrap: &str, topic: &str, messages: u64) -> Result<(), Failure> {
         .set("auto.offset.reset", "error")
         .set("check.crcs", "true")
         .set("enable.partition.eof", "true")
+        // Questions wait on the broker's connection while a fetch waits for more.
+        .set("fetch.wait.max.ms", "50")
         .create()?;
     let mut assignment = TopicPartitionList::new();
     for partition in 0..PARTITIONS {

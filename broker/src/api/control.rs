@@ -1,0 +1,66 @@
+//! The controller's answers on their way back to the requests that wait for them.
+
+use ringlog_wire::api::create_topics::CreateTopicsResponse;
+use ringlog_wire::api::delete_topics::{DeletableTopicResult, DeleteTopicsResponse};
+use ringlog_wire::error::ErrorCode;
+
+use super::{PendingControl, init_producer_id, metadata};
+use crate::metadata::Reply;
+use crate::shell::{ControlAnswer, ShardCore, Shell};
+use crate::slab::Key;
+
+impl Shell {
+    /// The controller has answered request `key` of this shard.
+    pub(crate) fn controlled(&mut self, core: &mut ShardCore, key: Key, answer: ControlAnswer) {
+        match self.controls.remove(key) {
+            None => {}
+            Some(PendingControl::Metadata(to, view)) => {
+                metadata::created(self, core, to, &view, answer);
+            }
+            Some(PendingControl::ProducerIds) => {
+                let ids = match answer {
+                    Ok(Reply::ProducerIds(ids)) => ids,
+                    Ok(_) => Err(ErrorCode::UnknownServerError),
+                    Err(code) => Err(code),
+                };
+                init_producer_id::ids_came(self, core, ids);
+            }
+            Some(PendingControl::CreateTopics(to, names)) => {
+                let response = match answer {
+                    Ok(Reply::CreateTopics(response)) => response,
+                    Ok(_) => refused_creation(names, ErrorCode::UnknownServerError),
+                    Err(code) => refused_creation(names, code),
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+            Some(PendingControl::DeleteTopics(to, targets)) => {
+                let response = match answer {
+                    Ok(Reply::DeleteTopics(response)) => response,
+                    Ok(_) => refused_deletion(targets, ErrorCode::UnknownServerError),
+                    Err(code) => refused_deletion(targets, code),
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+        }
+    }
+}
+
+fn refused_creation(names: Vec<String>, code: ErrorCode) -> CreateTopicsResponse {
+    use ringlog_wire::api::create_topics::CreatableTopicResult;
+    let topic = |name| CreatableTopicResult { name, error_code: code, ..Default::default() };
+    CreateTopicsResponse { throttle_time_ms: 0, topics: names.into_iter().map(topic).collect() }
+}
+
+fn refused_deletion(
+    targets: Vec<(Option<String>, ringlog_wire::Uuid)>,
+    code: ErrorCode,
+) -> DeleteTopicsResponse {
+    let one = |(name, topic_id)| DeletableTopicResult {
+        name,
+        topic_id,
+        error_code: code,
+        ..Default::default()
+    };
+    let responses = targets.into_iter().map(one).collect();
+    DeleteTopicsResponse { throttle_time_ms: 0, responses }
+}

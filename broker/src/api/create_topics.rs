@@ -1,0 +1,31 @@
+//! CreateTopics · key 19 · v2–7.  v4: -1 for the broker's defaults (KIP-464).  v5: the answer describes the topic.
+//! v6: quota errors (never given).  v7: topic ids.
+//!
+//! The controller decides ([`crate::metadata`]); this file carries the request there and the answer back. The broker
+//! ids of manual assignments are the outside's, those of the metadata log are nodes: translated here.
+
+use ringlog_wire::api::create_topics::CreateTopicsRequest;
+
+use super::{Outcome, PendingControl, Request};
+use crate::config::Advertise;
+use crate::metadata::placement;
+use crate::shell::{ControlAsk, ShardCore, Shell};
+
+/// Passes a CreateTopics request to the controller.
+pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    let mut view = match CreateTopicsRequest::decode(request.version, request.body) {
+        Ok(view) => view,
+        Err(error) => return Outcome::malformed(request.api, error),
+    };
+    if shell.shared.config.advertise == Advertise::Shard {
+        for topic in &mut view.topics {
+            for id in topic.assignments.iter_mut().flat_map(|partition| &mut partition.broker_ids) {
+                *id = placement::node_and_shard(*id).map_or(*id, |(node, _)| node);
+            }
+        }
+    }
+    let names = view.topics.iter().map(|topic| topic.name.clone()).collect();
+    let key = shell.controls.insert(PendingControl::CreateTopics(request.reply_to(), names));
+    shell.ask_controller(core, key, ControlAsk::CreateTopics(view));
+    Outcome::Parked
+}

@@ -1,0 +1,455 @@
+//! Fetch · key 1 · v4–18.  v12: diverging epochs (KIP-595).  v13: topics by id.  v16: who leads instead (KIP-951).
+//! Not done yet: sessions (every answer says session 0, which is legal), followers, read_committed beyond "nothing
+//! is transactional here", so the last stable offset is the high watermark.
+//!
+//! The path: one *pass* reads what there is, from each partition's memory, from its files, or from the owner's shard;
+//! if that is not enough yet, the fetch watches its partitions and another pass runs when a high watermark moves
+//! (rule 45). Nothing polls. A fetch that another shard asks for is the same thing with another [`Origin`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringlog_shard::buf::Slice;
+use ringlog_storage::ReadPlan;
+use ringlog_wire::api::fetch::{PartitionResult, PartitionView, RequestView, ResponseWriter};
+use ringlog_wire::error::ErrorCode;
+use ringlog_wire::{frame, header};
+
+use super::{Outcome, ReplyTo, Request};
+use crate::config::Advertise;
+use crate::message::{FetchAsk, Fetched, Message, TopicPartition};
+use crate::partition::{TopicName, Watcher};
+use crate::session::Reply;
+use crate::shell::{ColdRead, ReadFor, ShardCore, Shell};
+use crate::slab::Key;
+use crate::topics::Place;
+
+/// Longest wait that a client may ask for; more is cut to it.
+const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Who wants the records.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Client(ReplyTo),
+    /// Another shard's fetch; with `watch` it wants to know once when there is more.
+    Shard { shard: usize, request: Key, pass: u32, watch: bool },
+}
+
+/// A fetch in progress.
+#[derive(Debug)]
+pub struct PendingFetch {
+    origin: Origin,
+    /// Each topic and how many of the asks are its.
+    topics: Vec<(Arc<TopicName>, usize)>,
+    asks: Vec<(FetchAsk, Result<Place, ErrorCode>)>,
+    results: Vec<Fetched>,
+    /// Reads and other shards that have not answered in this pass.
+    outstanding: usize,
+    pass: u32,
+    bytes_min: usize,
+    bytes_max: usize,
+    deadline: Instant,
+    /// There is more since this pass began.
+    woken: bool,
+}
+
+/// Answers a Fetch request.
+pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    let view = match RequestView::parse(request.version, request.body) {
+        Ok(view) => view,
+        Err(error) => return Outcome::malformed(request.api, error),
+    };
+    let to = request.reply_to();
+    if view.session_id() != 0 && view.session_epoch() != -1 {
+        // We never gave out a session (rule 49).
+        return Outcome::Reply(reply(to, ErrorCode::FetchSessionIdNotFound, &[], Vec::new(), shell));
+    }
+    let pending = plan(shell, core, to, &view);
+    let key = shell.fetches.insert(pending);
+    shell.fetch_pass(core, key);
+    Outcome::Parked
+}
+
+fn plan(shell: &Shell, core: &ShardCore, to: ReplyTo, view: &RequestView<'_>) -> PendingFetch {
+    let at_least_0 = |n: i32| usize::try_from(n).unwrap_or(0);
+    let wait = Duration::from_millis(at_least_0(view.max_wait_ms()) as u64).min(FETCH_WAIT_MAX);
+    let bytes_max =
+        at_least_0(view.max_bytes()).min(shell.shared.config.defaults.fetch_max_bytes as usize);
+    let mut pending = PendingFetch {
+        origin: Origin::Client(to),
+        topics: Vec::new(),
+        asks: Vec::new(),
+        results: Vec::new(),
+        outstanding: 0,
+        pass: 0,
+        bytes_min: at_least_0(view.min_bytes()).min(bytes_max),
+        bytes_max,
+        deadline: core.now() + wait,
+        woken: false,
+    };
+    for view in view.topics() {
+        let by_id = to.version >= 13;
+        let topic = match by_id {
+            true => shell.topics.with_id(view.topic_id),
+            false => shell.topics.named(view.name),
+        };
+        let name = match topic {
+            Some(topic) => Arc::clone(&topic.name),
+            None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
+        };
+        let before = pending.asks.len();
+        for partition in view.partitions() {
+            let place = topic.and_then(|topic| topic.place(partition.index));
+            let place = match (place, topic, by_id) {
+                (Some(place), _, _) => Ok(place),
+                (None, None, true) => Err(ErrorCode::UnknownTopicId),
+                (None, _, _) => Err(ErrorCode::UnknownTopicOrPartition),
+            };
+            let from = TopicPartition { topic: name.id, index: partition.index };
+            pending.asks.push((ask(pending.asks.len(), from, &partition), place));
+        }
+        pending.topics.push((name, pending.asks.len() - before));
+    }
+    pending
+}
+
+fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
+    FetchAsk {
+        entry: entry as u32,
+        from,
+        leader_epoch: view.current_leader_epoch,
+        offset: view.fetch_offset,
+        last_fetched_epoch: view.last_fetched_epoch,
+        bytes_max: usize::try_from(view.max_bytes).unwrap_or(0),
+    }
+}
+
+impl Shell {
+    /// Reads everything the fetch asks for, once.
+    fn fetch_pass(&mut self, core: &mut ShardCore, key: Key) {
+        let Some(pending) = self.fetches.get_mut(key) else { return };
+        pending.pass = pending.pass.wrapping_add(1);
+        pending.woken = false;
+        let pass = pending.pass;
+        let asks = std::mem::take(&mut pending.asks);
+        let mut left = pending.bytes_max;
+        let mut results = Vec::with_capacity(asks.len());
+        let mut reads = Vec::new();
+        let mut remote: Vec<(usize, Vec<FetchAsk>)> = Vec::new();
+        let mut found = false;
+        for (at, (ask, place)) in asks.iter().enumerate() {
+            let result = match *place {
+                Ok(Place::Remote(shard)) if self.shared.config.advertise == Advertise::Node => {
+                    let ask = FetchAsk { bytes_max: ask.bytes_max.min(left), ..*ask };
+                    let result = Fetched::error(&ask, ErrorCode::None);
+                    match remote.iter_mut().find(|(other, _)| *other == shard) {
+                        Some((_, asks)) => asks.push(ask),
+                        None => remote.push((shard, vec![ask])),
+                    }
+                    result
+                }
+                place => {
+                    let bytes_max = ask.bytes_max.min(left);
+                    let (result, read) = self.fetch_partition(ask, place, bytes_max, !found);
+                    left = left.saturating_sub(result.bytes());
+                    found |= result.bytes() > 0 || read.is_some();
+                    if let Some(plan) = read {
+                        left = left.saturating_sub(bytes_max);
+                        let upto = result.high_watermark;
+                        reads.push((at, ask.offset, upto, bytes_max, place, plan));
+                    }
+                    result
+                }
+            };
+            results.push(result);
+        }
+        let Some(pending) = self.fetches.get_mut(key) else { return };
+        pending.asks = asks;
+        pending.results = results;
+        pending.outstanding = reads.len() + remote.len();
+        let watch = true;
+        for (shard, asks) in remote {
+            self.post(core, shard, Message::Fetch { request: key, pass, watch, asks });
+        }
+        for (at, from, upto, bytes_max, place, plan) in reads {
+            let Ok(Place::Open(slot)) = place else { continue };
+            let purpose = ReadFor::Fetch { request: key, pass, at, from, upto, bytes_max };
+            self.start_read(core, ColdRead { slot, purpose, plan });
+        }
+        if self.fetches.get(key).is_some_and(|p| p.pass == pass && p.outstanding == 0) {
+            self.fetch_pass_done(core, key);
+        }
+    }
+
+    /// One partition, as far as memory goes; what must be read from files comes as a plan.
+    fn fetch_partition(
+        &self,
+        ask: &FetchAsk,
+        place: Result<Place, ErrorCode>,
+        bytes_max: usize,
+        min_one: bool,
+    ) -> (Fetched, Option<ReadPlan<Slice>>) {
+        let error = |code| (Fetched::error(ask, code), None);
+        let slot = match place {
+            Ok(Place::Open(slot)) => slot,
+            Ok(Place::Failed) => return error(ErrorCode::KafkaStorageError),
+            Ok(Place::Opening | Place::Remote(_)) => return error(ErrorCode::NotLeaderOrFollower),
+            Err(code) => return error(code),
+        };
+        let Some(hosted) = self.logs.get(slot).filter(|hosted| !hosted.doomed) else {
+            return error(ErrorCode::NotLeaderOrFollower);
+        };
+        let partition = &hosted.partition;
+        if let Err(code) = partition.check_epoch(ask.leader_epoch) {
+            return error(code);
+        }
+        let mut result = Fetched {
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log.log_start_offset(),
+            ..Fetched::error(ask, ErrorCode::None)
+        };
+        result.diverging = partition.diverging(ask.last_fetched_epoch, ask.offset);
+        if result.diverging.is_some() {
+            return (result, None);
+        }
+        match partition.read(ask.offset, bytes_max, min_one) {
+            Ok(ReadPlan::Empty) => (result, None),
+            Ok(ReadPlan::Memory { slices, .. }) => {
+                result.slices = slices;
+                (result, None)
+            }
+            Ok(plan) => (result, Some(plan)),
+            Err(code) => error(code),
+        }
+    }
+
+    /// A read from files, for a fetch, has ended.
+    pub(crate) fn fetch_read_done(
+        &mut self,
+        core: &mut ShardCore,
+        (request, pass, at): (Key, u32, usize),
+        slices: Result<Vec<Slice>, ErrorCode>,
+    ) {
+        let Some(pending) = self.fetches.get_mut(request).filter(|p| p.pass == pass) else {
+            return;
+        };
+        match slices {
+            Ok(slices) => pending.results[at].slices = slices,
+            Err(code) => pending.results[at] = Fetched::error(&pending.asks[at].0, code),
+        }
+        self.fetch_part_done(core, request);
+    }
+
+    fn fetch_part_done(&mut self, core: &mut ShardCore, request: Key) {
+        let Some(pending) = self.fetches.get_mut(request) else { return };
+        pending.outstanding -= 1;
+        if pending.outstanding == 0 {
+            self.fetch_pass_done(core, request);
+        }
+    }
+
+    /// Everything was read once: answer, or wait for more.
+    fn fetch_pass_done(&mut self, core: &mut ShardCore, key: Key) {
+        let Some(pending) = self.fetches.get(key) else { return };
+        if let Origin::Shard { shard, request, pass, watch } = pending.origin {
+            return self.answer_shard(core, key, (shard, request, pass), watch);
+        }
+        let bytes: usize = pending.results.iter().map(Fetched::bytes).sum();
+        let told = |r: &Fetched| !r.error.is_none() || r.diverging.is_some();
+        let enough = bytes >= pending.bytes_min
+            || pending.results.iter().any(told)
+            || pending.deadline <= core.now()
+            || pending.asks.is_empty()
+            || self.stopping;
+        if enough {
+            return self.answer_fetch(core, key);
+        }
+        let deadline = pending.deadline;
+        let moved = pending.woken
+            || pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
+                matches!(*place, Ok(Place::Open(slot))
+                    if self.high_watermark(slot) != Some(result.high_watermark))
+            });
+        if moved {
+            return self.fetch_pass(core, key);
+        }
+        self.watch_all(key, Watcher { shard: self.shard, request: key }, true);
+        self.deadlines.insert((deadline, key));
+    }
+
+    fn high_watermark(&self, slot: Key) -> Option<i64> {
+        self.logs.get(slot).map(|hosted| hosted.partition.high_watermark())
+    }
+
+    /// Begins or ends watching the partitions of fetch `key` that are here.
+    fn watch_all(&mut self, key: Key, watcher: Watcher, begin: bool) {
+        let Some(pending) = self.fetches.get(key) else { return };
+        for (_, place) in &pending.asks {
+            let Ok(Place::Open(slot)) = *place else { continue };
+            let Some(hosted) = self.logs.get_mut(slot) else { continue };
+            match begin {
+                true => hosted.partition.watch(watcher),
+                false => hosted.partition.unwatch(watcher),
+            }
+        }
+    }
+
+    /// A watched partition has more.
+    pub(crate) fn wake_fetch(&mut self, core: &mut ShardCore, key: Key) {
+        let Some(pending) = self.fetches.get_mut(key) else { return };
+        match pending.outstanding {
+            0 => self.fetch_pass(core, key),
+            _ => pending.woken = true,
+        }
+    }
+
+    /// The client's patience is at its end: it gets what the last pass found.
+    pub(crate) fn expire_fetch(&mut self, core: &mut ShardCore, key: Key) {
+        if self.fetches.get(key).is_some_and(|pending| pending.outstanding == 0) {
+            self.answer_fetch(core, key);
+        }
+    }
+
+    fn answer_fetch(&mut self, core: &mut ShardCore, key: Key) {
+        self.watch_all(key, Watcher { shard: self.shard, request: key }, false);
+        let Some(pending) = self.fetches.remove(key) else { return };
+        self.deadlines.remove(&(pending.deadline, key));
+        let Origin::Client(to) = pending.origin else { return };
+        let results = within(pending.results, pending.bytes_max);
+        let reply = reply(to, ErrorCode::None, &pending.topics, results, self);
+        self.reply(core, to.conn, to.sequence, Some(reply));
+    }
+
+    /// Another shard's fetch wants these partitions of this shard.
+    pub(crate) fn fetch_for(
+        &mut self,
+        core: &mut ShardCore,
+        shard: usize,
+        request: Key,
+        pass: u32,
+        watch: bool,
+        asks: Vec<FetchAsk>,
+    ) {
+        let place = |ask: &FetchAsk| {
+            let topic = self.topics.with_id(ask.from.topic).ok_or(ErrorCode::UnknownTopicId)?;
+            topic.place(ask.from.index).ok_or(ErrorCode::UnknownTopicOrPartition)
+        };
+        let places: Vec<_> = asks.iter().map(place).collect();
+        let pending = PendingFetch {
+            origin: Origin::Shard { shard, request, pass, watch },
+            topics: Vec::new(),
+            // Each ask is bounded already, and their sum by the asking shard.
+            bytes_max: asks.iter().map(|ask| ask.bytes_max).sum(),
+            asks: asks.into_iter().zip(places).collect(),
+            results: Vec::new(),
+            outstanding: 0,
+            pass: 0,
+            bytes_min: 0,
+            deadline: core.now(),
+            woken: false,
+        };
+        let key = self.fetches.insert(pending);
+        self.fetch_pass(core, key);
+    }
+
+    fn answer_shard(
+        &mut self,
+        core: &mut ShardCore,
+        key: Key,
+        (shard, request, pass): (usize, Key, u32),
+        watch: bool,
+    ) {
+        let moved = self.fetches.get(key).is_some_and(|pending| {
+            pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
+                matches!(*place, Ok(Place::Open(slot))
+                    if result.high_watermark >= 0
+                        && self.high_watermark(slot) != Some(result.high_watermark))
+            })
+        });
+        if watch {
+            self.watch_all(key, Watcher { shard, request }, true);
+        }
+        let Some(pending) = self.fetches.remove(key) else { return };
+        let results = pending.results;
+        self.post(core, shard, Message::Fetched { request, pass, results });
+        if moved && watch {
+            self.post(core, shard, Message::Wake { request });
+        }
+    }
+
+    /// Another shard has read its part of a fetch of this one.
+    pub(crate) fn fetched(
+        &mut self,
+        core: &mut ShardCore,
+        request: Key,
+        pass: u32,
+        results: Vec<Fetched>,
+    ) {
+        let Some(pending) = self.fetches.get_mut(request).filter(|p| p.pass == pass) else {
+            return;
+        };
+        for result in results {
+            let entry = result.entry as usize;
+            pending.results[entry] = result;
+        }
+        self.fetch_part_done(core, request);
+    }
+}
+
+/// Keeps the answer within `bytes_max`, in request order; the first partition that has anything gives at least what
+/// it has (rule 47). Only partitions read side by side on several shards can go beyond.
+fn within(mut results: Vec<Fetched>, bytes_max: usize) -> Vec<Fetched> {
+    let mut left = bytes_max;
+    let mut found = false;
+    for result in &mut results {
+        let bytes = result.bytes();
+        if found && bytes > left {
+            result.slices.clear();
+            continue;
+        }
+        found |= bytes > 0;
+        left = left.saturating_sub(bytes);
+    }
+    results
+}
+
+fn reply(
+    to: ReplyTo,
+    error: ErrorCode,
+    topics: &[(Arc<TopicName>, usize)],
+    results: Vec<Fetched>,
+    shell: &Shell,
+) -> Reply<Slice> {
+    let mut out = Vec::with_capacity(128 + 64 * results.len());
+    let start = header::begin_response(to.api, to.version, to.correlation_id, &mut out);
+    let mut writer = ResponseWriter::new(to.version, 0, error, 0, topics.len(), &mut out);
+    let mut splices = Vec::new();
+    let mut leaders = Vec::new();
+    let mut results = results.into_iter();
+    for (topic, count) in topics {
+        writer.topic(&topic.name, topic.id, *count);
+        for fetched in results.by_ref().take(*count) {
+            let index = fetched.index;
+            let leader = match fetched.error {
+                ErrorCode::NotLeaderOrFollower => shell.leader_of(topic.id, index),
+                _ => None,
+            };
+            leaders.extend(leader.map(|(id, _)| id));
+            let result = PartitionResult {
+                last_stable_offset: fetched.high_watermark,
+                log_start_offset: fetched.log_start,
+                high_watermark: fetched.high_watermark,
+                diverging_epoch: fetched.diverging,
+                current_leader: leader,
+                ..PartitionResult::error(index, fetched.error)
+            };
+            let hole = writer.partition(&result, fetched.bytes());
+            splices.extend(fetched.slices.into_iter().map(|slice| (hole, slice)));
+        }
+    }
+    leaders.sort_unstable();
+    leaders.dedup();
+    let records_bytes = writer.finish(&shell.endpoints(&leaders));
+    frame::end(&mut out, start, records_bytes);
+    Reply { bytes: out, splices }
+}

@@ -1,0 +1,202 @@
+//! Metadata · key 3 · v0–13.  v4: automatic creation can be declined.  v10–12: topics by id (KIP-516).
+//!
+//! With `advertise = shard` every shard is listed as a broker. A topic that may be created automatically is created
+//! before the answer, so the client finds it at once. Not done: authorized operations (nobody is refused anything
+//! yet, and clients take the default for "not asked").
+
+use std::sync::Arc;
+
+use ringlog_wire::Uuid;
+use ringlog_wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
+use ringlog_wire::api::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use ringlog_wire::error::ErrorCode;
+
+use super::{Outcome, PendingControl, Request};
+use crate::metadata::{Reply as ControlReply, TopicImage, names, placement};
+use crate::shell::{ControlAnswer, ControlAsk, ShardCore, Shell, topology};
+
+/// Most topics that one request may create by asking for them; the rest are unknown until it asks again.
+const CREATED_PER_REQUEST_MAX: usize = 1000;
+
+/// Answers a Metadata request.
+pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    let view = match MetadataRequest::decode(request.version, request.body) {
+        Ok(view) => view,
+        Err(error) => return Outcome::malformed(request.api, error),
+    };
+    if let Some(why) = contradiction(request.version, &view) {
+        return Outcome::Close(format!("Metadata v{}: {why}", request.version));
+    }
+    let missing = to_create(shell, request.version, &view);
+    let to = request.reply_to();
+    if missing.is_empty() {
+        let response = answer(shell, request.version, &view, &[]);
+        return Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into());
+    }
+    let topics = missing.into_iter().map(|name| CreatableTopic {
+        name,
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    });
+    let create = CreateTopicsRequest { topics: topics.collect(), ..CreateTopicsRequest::default() };
+    let key = shell.controls.insert(PendingControl::Metadata(to, view));
+    shell.ask_controller(core, key, ControlAsk::CreateTopics(create));
+    Outcome::Parked
+}
+
+/// Fields that the version does not allow together (rule 59).
+fn contradiction(version: i16, view: &MetadataRequest) -> Option<&'static str> {
+    let topics = view.topics.as_deref().unwrap_or_default();
+    if version < 12 && topics.iter().any(|topic| topic.name.is_none()) {
+        return Some("a topic name is null");
+    }
+    if version < 12 && topics.iter().any(|topic| !topic.topic_id.is_zero()) {
+        return Some("topics are asked for by id");
+    }
+    None
+}
+
+/// Names that are asked for, unknown, and may be created.
+fn to_create(shell: &Shell, version: i16, view: &MetadataRequest) -> Vec<String> {
+    let allowed = (version < 4 || view.allow_auto_topic_creation)
+        && shell.shared.config.defaults.auto_create_topics_enable
+        && !shell.stopping;
+    if !allowed {
+        return Vec::new();
+    }
+    let mut missing: Vec<String> = view
+        .topics
+        .iter()
+        .flatten()
+        .filter(|topic| topic.topic_id.is_zero())
+        .filter_map(|topic| topic.name.clone())
+        .filter(|name| shell.image.topic_named(name).is_none())
+        .filter(|name| names::check_topic_name(name).is_ok())
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing.truncate(CREATED_PER_REQUEST_MAX);
+    missing
+}
+
+/// The controller has created what a request asked for, or refused to.
+pub fn created(
+    shell: &mut Shell,
+    core: &mut ShardCore,
+    to: super::ReplyTo,
+    view: &MetadataRequest,
+    answered: ControlAnswer,
+) {
+    // What could not be created is unknown, with the controller's reason where it is the client's to know.
+    let mut refused = Vec::new();
+    if let Ok(ControlReply::CreateTopics(response)) = answered {
+        for topic in response.topics {
+            match topic.error_code {
+                ErrorCode::None | ErrorCode::TopicAlreadyExists => {}
+                code => refused.push((topic.name, code)),
+            }
+        }
+    }
+    let response = answer(shell, to.version, view, &refused);
+    to.send(shell, core, |out| response.encode(to.version, out));
+}
+
+fn answer(
+    shell: &Shell,
+    version: i16,
+    view: &MetadataRequest,
+    refused: &[(String, ErrorCode)],
+) -> MetadataResponse {
+    let brokers: Vec<_> = topology::brokers(&shell.shared.config)
+        .into_iter()
+        .map(|broker| MetadataResponseBroker {
+            node_id: broker.node_id,
+            host: broker.host,
+            port: broker.port,
+            rack: broker.rack,
+        })
+        .collect();
+    let all = match &view.topics {
+        None => true,
+        Some(topics) => version == 0 && topics.is_empty(),
+    };
+    let topics = match (&view.topics, all) {
+        (Some(topics), false) => topics.iter().map(|asked| one(shell, asked, refused)).collect(),
+        _ => shell.image.topics_by_name().map(|topic| describe(shell, topic)).collect(),
+    };
+    // Any broker will do: requests for the controller are passed on inside.
+    let controller_id = shell.broker_of_shard(0);
+    MetadataResponse {
+        brokers,
+        cluster_id: Some(shell.image.cluster_id.to_string()),
+        controller_id,
+        topics,
+        ..MetadataResponse::default()
+    }
+}
+
+fn one(
+    shell: &Shell,
+    asked: &MetadataRequestTopic,
+    refused: &[(String, ErrorCode)],
+) -> MetadataResponseTopic {
+    let unknown = |error_code| MetadataResponseTopic {
+        error_code,
+        name: asked.name.clone(),
+        topic_id: asked.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    if !asked.topic_id.is_zero() {
+        return match shell.image.topic(asked.topic_id) {
+            Some(topic) => describe(shell, topic),
+            None => unknown(ErrorCode::UnknownTopicId),
+        };
+    }
+    let name = asked.name.as_deref().unwrap_or_default();
+    match shell.image.topic_named(name) {
+        Some(topic) => describe(shell, topic),
+        None if names::check_topic_name(name).is_err() => unknown(ErrorCode::InvalidTopicException),
+        None => {
+            let why = refused.iter().find(|(other, _)| other == name).map(|(_, code)| *code);
+            unknown(why.unwrap_or(ErrorCode::UnknownTopicOrPartition))
+        }
+    }
+}
+
+/// The coordinators' own topics.
+fn is_internal(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}
+
+fn describe(shell: &Shell, topic: &Arc<TopicImage>) -> MetadataResponseTopic {
+    let shards = shell.shared.config.shards;
+    let partitions = topic.partitions.iter().map(|(index, partition)| {
+        let home = placement::shard_of(topic.id, *index, shards);
+        let leader_id = shell.outside_leader(home, partition);
+        MetadataResponsePartition {
+            error_code: match leader_id {
+                -1 => ErrorCode::LeaderNotAvailable,
+                _ => ErrorCode::None,
+            },
+            partition_index: *index,
+            leader_id,
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: shell.outside_ids(home, &partition.replicas),
+            isr_nodes: shell.outside_ids(home, &partition.isr),
+            offline_replicas: Vec::new(),
+        }
+    });
+    let id: Uuid = topic.id;
+    MetadataResponseTopic {
+        error_code: ErrorCode::None,
+        name: Some(topic.name.to_string()),
+        topic_id: id,
+        is_internal: is_internal(&topic.name),
+        partitions: partitions.collect(),
+        ..MetadataResponseTopic::default()
+    }
+}

@@ -1,0 +1,146 @@
+//! Kafka's APIs, one file each: parse → place → plan → reply or park.
+//!
+//! A handler reads its request, decides, and either returns the reply or leaves something in one of the shell's
+//! tables that will answer later; it never waits.
+
+pub mod api_versions;
+mod control;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod fetch;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+
+use ringlog_shard::ConnId;
+use ringlog_shard::buf::Slice;
+use ringlog_wire::api::{Api, self as wire_api};
+use ringlog_wire::Uuid;
+use ringlog_wire::codec::DecodeError;
+use ringlog_wire::{frame, header};
+
+use crate::session::Reply;
+use crate::shell::{ShardCore, Shell};
+
+pub use list_offsets::PendingOffsets;
+
+/// One request, its header read.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The connection it came on.
+    pub conn: ConnId,
+    /// Its place among that connection's requests.
+    pub sequence: u64,
+    /// Its API.
+    pub api: &'static Api,
+    /// A version that the API serves.
+    pub version: i16,
+    /// To be repeated in the reply.
+    pub correlation_id: i32,
+    /// What follows the header.
+    pub body: &'a [u8],
+}
+
+/// Where a reply that is made later goes, and how it is framed.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyTo {
+    /// The connection.
+    pub conn: ConnId,
+    /// The request's place there.
+    pub sequence: u64,
+    /// The API.
+    pub api: &'static Api,
+    /// Its version.
+    pub version: i16,
+    /// To be repeated.
+    pub correlation_id: i32,
+}
+
+/// A whole reply of `api` in `version`, whose body `body` writes.
+pub fn frame_reply(
+    api: &Api,
+    version: i16,
+    correlation_id: i32,
+    body: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    let start = header::begin_response(api, version, correlation_id, &mut out);
+    body(&mut out);
+    frame::end(&mut out, start, 0);
+    out
+}
+
+impl Request<'_> {
+    /// Where the reply goes.
+    pub fn reply_to(&self) -> ReplyTo {
+        ReplyTo {
+            conn: self.conn,
+            sequence: self.sequence,
+            api: self.api,
+            version: self.version,
+            correlation_id: self.correlation_id,
+        }
+    }
+}
+
+impl ReplyTo {
+    /// A whole reply whose body `body` writes.
+    pub fn frame(&self, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        frame_reply(self.api, self.version, self.correlation_id, body)
+    }
+
+    /// Sends a reply whose body `body` writes.
+    pub fn send(&self, shell: &mut Shell, core: &mut ShardCore, body: impl FnOnce(&mut Vec<u8>)) {
+        let reply = self.frame(body);
+        shell.reply(core, self.conn, self.sequence, Some(reply.into()));
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Answered.
+    Reply(Reply<Slice>),
+    /// Done, and the protocol wants no answer.
+    Silence,
+    /// It will be answered later.
+    Parked,
+    /// The connection is of no use any more, and why.
+    Close(String),
+}
+
+impl Outcome {
+    /// A request whose body cannot be read ends its connection, as in Kafka.
+    pub fn malformed(api: &Api, error: DecodeError) -> Outcome {
+        Outcome::Close(format!("malformed {} request: {error}", api.name))
+    }
+}
+
+/// A request that waits for the controller.
+#[derive(Debug)]
+pub enum PendingControl {
+    /// CreateTopics, and the names in it.
+    CreateTopics(ReplyTo, Vec<String>),
+    /// DeleteTopics, and the names and ids in it.
+    DeleteTopics(ReplyTo, Vec<(Option<String>, Uuid)>),
+    /// Metadata that lets topics be created.
+    Metadata(ReplyTo, wire_api::metadata::MetadataRequest),
+    /// This shard wants producer ids.
+    ProducerIds,
+}
+
+/// Hands a request to its API.
+pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    match request.api.key {
+        0 => produce::handle(shell, core, request),
+        1 => fetch::handle(shell, core, request),
+        2 => list_offsets::handle(shell, core, request),
+        3 => metadata::handle(shell, core, request),
+        18 => api_versions::handle(shell, request),
+        19 => create_topics::handle(shell, core, request),
+        20 => delete_topics::handle(shell, core, request),
+        22 => init_producer_id::handle(shell, core, request),
+        key => Outcome::Close(format!("API key {key} has no handler")),
+    }
+}

@@ -1,0 +1,351 @@
+//! Produce · key 0 · v3–13, advertised from 0 (rule 5).  v8: error messages.  v10: who leads instead (KIP-951).
+//! v13: topics by id.  Not done: transactions; `message.timestamp.type` and recompression come with the topic
+//! configurations.
+//!
+//! The path: walk the request in place → for each partition, check the batch, append it to its log (here, or on the
+//! owner's shard over the bus) → wait until each is durable → answer in one piece. acks = 0 is answered by silence,
+//! and by closing the connection when anything went wrong (rule 11).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringlog_wire::api::produce::{PartitionResult, RequestView, ResponseWriter, TopicView};
+use ringlog_wire::error::ErrorCode;
+
+use super::{Outcome, ReplyTo, Request};
+use crate::config::Advertise;
+use crate::message::{Message, ProducePart, Produced, TopicPartition};
+use crate::partition::{Acks, TopicName, Waiter};
+use crate::memory::PoolMemory;
+use crate::shell::{ShardCore, Shell};
+use crate::slab::Key;
+use crate::topics::Place;
+use crate::validate::{self, BatchRules, Refusal};
+
+/// A produce request that waits for its partitions.
+#[derive(Debug)]
+pub struct PendingProduce {
+    to: ReplyTo,
+    acks: Acks,
+    /// Each topic and how many of the entries are its.
+    topics: Vec<(Arc<TopicName>, usize)>,
+    entries: Vec<Entry>,
+    /// Entries that are neither acknowledged nor refused yet.
+    waiting: usize,
+    /// When the client gives up.
+    deadline: Instant,
+}
+
+/// One partition's answer in the making.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    index: i32,
+    error: ErrorCode,
+    message: Option<&'static str>,
+    base_offset: i64,
+    log_start: i64,
+    /// The shard that owns the partition, where that is the error.
+    leader: Option<usize>,
+    done: bool,
+}
+
+impl Entry {
+    fn refused(index: i32, error: ErrorCode, message: Option<&'static str>) -> Entry {
+        Entry { index, error, message, base_offset: -1, log_start: -1, leader: None, done: true }
+    }
+
+    fn waiting(index: i32) -> Entry {
+        Entry { done: false, ..Entry::refused(index, ErrorCode::None, None) }
+    }
+
+    fn done(index: i32) -> Entry {
+        Entry::refused(index, ErrorCode::None, None)
+    }
+}
+
+/// A request as it is taken apart.
+struct Plan {
+    pending: PendingProduce,
+    /// The key under which the request will wait.
+    key: Key,
+    version: i16,
+    refusal: Option<Refusal>,
+    /// Parts for other shards, by shard.
+    remote: Vec<(usize, Vec<ProducePart>)>,
+}
+
+/// Answers a Produce request.
+pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    let view = match RequestView::parse(request.version, request.body) {
+        Ok(view) => view,
+        Err(error) => return Outcome::malformed(request.api, error),
+    };
+    let timeout_ms = u64::try_from(view.timeout_ms()).unwrap_or(0);
+    let pending = PendingProduce {
+        to: request.reply_to(),
+        acks: acks_of(view.acks()).unwrap_or(Acks::Leader),
+        topics: Vec::with_capacity(view.topics().len()),
+        entries: Vec::new(),
+        waiting: 0,
+        deadline: core.now() + Duration::from_millis(timeout_ms),
+    };
+    let mut plan = Plan {
+        pending,
+        key: shell.produces.next_key(),
+        version: request.version,
+        refusal: refuse_all(&view),
+        remote: Vec::new(),
+    };
+    for topic in view.topics() {
+        shell.produce_topic(core, &mut plan, &topic);
+    }
+    let Plan { pending, key, remote, version, .. } = plan;
+    let acks = pending.acks;
+    let outcome = finish(shell, pending, key);
+    for (shard, parts) in remote {
+        shell.post(core, shard, Message::Produce { request: key, acks, version, parts });
+    }
+    outcome
+}
+
+fn acks_of(acks: i16) -> Option<Acks> {
+    match acks {
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        -1 => Some(Acks::All),
+        _ => None,
+    }
+}
+
+/// A reason to refuse every partition of a request.
+fn refuse_all(view: &RequestView<'_>) -> Option<Refusal> {
+    if acks_of(view.acks()).is_none() {
+        return Some((ErrorCode::InvalidRequiredAcks, "acks must be 0, 1 or -1."));
+    }
+    if view.transactional_id().is_some() {
+        let why = "This broker does not serve transactions yet.";
+        return Some((ErrorCode::InvalidTxnState, why));
+    }
+    None
+}
+
+/// Parks the request, or answers it when nothing is left to wait for.
+fn finish(shell: &mut Shell, pending: PendingProduce, key: Key) -> Outcome {
+    if pending.acks == Acks::None {
+        return match pending.entries.iter().find(|entry| !entry.error.is_none()) {
+            // The client hears of it in no other way.
+            Some(entry) => {
+                Outcome::Close(format!("a produce with acks = 0 failed: {}", entry.error.name()))
+            }
+            None => Outcome::Silence,
+        };
+    }
+    if pending.waiting == 0 {
+        return Outcome::Reply(shell.produce_reply(&pending).into());
+    }
+    let inserted = shell.produces.insert(pending);
+    assert!(inserted == key, "nothing was parked while the request was taken apart");
+    Outcome::Parked
+}
+
+impl Shell {
+    fn produce_topic(&mut self, core: &mut ShardCore, plan: &mut Plan, view: &TopicView<'_>) {
+        let by_id = plan.version >= 13;
+        let topic = match by_id {
+            true => self.topics.with_id(view.topic_id).cloned(),
+            false => self.topics.named(view.name).cloned(),
+        };
+        let name = match &topic {
+            Some(topic) => Arc::clone(&topic.name),
+            None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
+        };
+        let to = |index| TopicPartition { topic: name.id, index };
+        plan.pending.topics.push((Arc::clone(&name), view.partitions().len()));
+        for partition in view.partitions() {
+            let index = partition.index;
+            let place = topic.as_ref().and_then(|topic| topic.place(index));
+            let entry = match (plan.refusal, place) {
+                (Some((error, why)), _) => Entry::refused(index, error, Some(why)),
+                (None, Some(place)) => {
+                    self.produce_partition(core, plan, place, to(index), partition.records)
+                }
+                (None, None) if by_id && topic.is_none() => {
+                    Entry::refused(index, ErrorCode::UnknownTopicId, None)
+                }
+                (None, None) => Entry::refused(index, ErrorCode::UnknownTopicOrPartition, None),
+            };
+            plan.pending.waiting += usize::from(!entry.done);
+            plan.pending.entries.push(entry);
+        }
+    }
+
+    /// One partition of a request: to its log, to its owner, or refused.
+    fn produce_partition(
+        &mut self,
+        core: &mut ShardCore,
+        plan: &mut Plan,
+        place: Place,
+        to: TopicPartition,
+        records: Option<&[u8]>,
+    ) -> Entry {
+        let entry = plan.pending.entries.len() as u32;
+        let acks = plan.pending.acks;
+        match place {
+            Place::Open(slot) => {
+                let waiter =
+                    Waiter { shard: self.shard, request: plan.key, entry, base_offset: -1 };
+                match self.append(core, slot, acks, plan.version, records, waiter) {
+                    Ok(()) if acks == Acks::None => Entry::done(to.index),
+                    Ok(()) => Entry::waiting(to.index),
+                    Err((error, why)) => Entry::refused(to.index, error, Some(why)),
+                }
+            }
+            Place::Remote(shard) if self.shared.config.advertise == Advertise::Node => {
+                let records = records.unwrap_or_default().to_vec();
+                let part = ProducePart { entry, to, records };
+                match plan.remote.iter_mut().find(|(other, _)| *other == shard) {
+                    Some((_, parts)) => parts.push(part),
+                    None => plan.remote.push((shard, vec![part])),
+                }
+                match acks {
+                    Acks::None => Entry::done(to.index),
+                    _ => Entry::waiting(to.index),
+                }
+            }
+            Place::Remote(shard) => Entry {
+                leader: Some(shard),
+                ..Entry::refused(to.index, ErrorCode::NotLeaderOrFollower, None)
+            },
+            Place::Opening => Entry::refused(to.index, ErrorCode::NotLeaderOrFollower, None),
+            Place::Failed => Entry::refused(to.index, ErrorCode::KafkaStorageError, None),
+        }
+    }
+
+    /// Checks one partition's records and appends them; `waiter` hears of it when they are durable.
+    fn append(
+        &mut self,
+        core: &mut ShardCore,
+        slot: Key,
+        acks: Acks,
+        version: i16,
+        records: Option<&[u8]>,
+        waiter: Waiter,
+    ) -> Result<(), Refusal> {
+        let gone = (ErrorCode::NotLeaderOrFollower, "The partition is being closed.");
+        let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
+        let partition = &mut hosted.partition;
+        let rules = BatchRules {
+            message_bytes_max: partition.message_bytes_max,
+            produce_version: version,
+        };
+        let batch = validate::check(records, rules)?;
+        let now_ms = core.wall_ms();
+        let appended = partition
+            .append(now_ms, &mut PoolMemory(core.pool()), &batch)
+            .map_err(|error| (error, "The log did not take the batch."))?;
+        let waiter = Waiter { base_offset: appended.base_offset, ..waiter };
+        partition.wait(acks, appended.last_offset + 1, waiter);
+        self.touch(slot);
+        Ok(())
+    }
+
+    /// Another shard's parts of a produce request, for partitions of this one.
+    pub(crate) fn produce_for(
+        &mut self,
+        core: &mut ShardCore,
+        from: usize,
+        request: Key,
+        acks: Acks,
+        version: i16,
+        parts: Vec<ProducePart>,
+    ) {
+        let mut results = Vec::new();
+        for ProducePart { entry, to, records } in parts {
+            let place = self.topics.with_id(to.topic).and_then(|topic| topic.place(to.index));
+            let waiter = Waiter { shard: from, request, entry, base_offset: -1 };
+            let appended = match place {
+                Some(Place::Open(slot)) => {
+                    self.append(core, slot, acks, version, Some(&records), waiter)
+                }
+                Some(Place::Failed) => Err((ErrorCode::KafkaStorageError, "")),
+                _ => Err((ErrorCode::NotLeaderOrFollower, "")),
+            };
+            if let Err((error, _)) = appended {
+                results.push(Produced { entry, error, base_offset: -1, log_start: -1 });
+            }
+        }
+        if !results.is_empty() && acks != Acks::None {
+            self.post(core, from, Message::Produced { request, results });
+        }
+    }
+
+    /// Partitions of a parked request are acknowledged or refused; when none is left, it is answered.
+    pub(crate) fn produced(&mut self, core: &mut ShardCore, request: Key, results: &[Produced]) {
+        let Some(pending) = self.produces.get_mut(request) else { return };
+        for result in results {
+            let entry = &mut pending.entries[result.entry as usize];
+            assert!(!entry.done, "a partition is acknowledged once");
+            entry.done = true;
+            entry.error = result.error;
+            entry.base_offset = result.base_offset;
+            entry.log_start = result.log_start;
+            pending.waiting -= 1;
+        }
+        if pending.waiting == 0 {
+            self.answer_produce(core, request);
+        }
+    }
+
+    fn answer_produce(&mut self, core: &mut ShardCore, request: Key) {
+        let Some(pending) = self.produces.remove(request) else { return };
+        let reply = self.produce_reply(&pending);
+        self.reply(core, pending.to.conn, pending.to.sequence, Some(reply.into()));
+    }
+
+    /// Answers requests whose clients have given up: what is not acknowledged by now may still become durable.
+    pub(crate) fn expire_produces(&mut self, core: &mut ShardCore) {
+        let now = core.now();
+        let late: Vec<Key> = self
+            .produces
+            .keys()
+            .filter(|key| self.produces.get(*key).is_some_and(|p| p.deadline <= now))
+            .collect();
+        for key in late {
+            let Some(pending) = self.produces.get_mut(key) else { continue };
+            for entry in pending.entries.iter_mut().filter(|entry| !entry.done) {
+                entry.error = ErrorCode::RequestTimedOut;
+                entry.done = true;
+            }
+            self.answer_produce(core, key);
+        }
+    }
+
+    fn produce_reply(&self, pending: &PendingProduce) -> Vec<u8> {
+        let version = pending.to.version;
+        let mut leaders = Vec::new();
+        pending.to.frame(|out| {
+            let mut writer = ResponseWriter::new(version, pending.topics.len(), out);
+            let mut entries = pending.entries.iter();
+            for (topic, count) in &pending.topics {
+                writer.topic(&topic.name, topic.id, *count);
+                for entry in entries.by_ref().take(*count) {
+                    let leader = entry.leader.map(|shard| self.broker_of_shard(shard));
+                    leaders.extend(leader);
+                    writer.partition(&PartitionResult {
+                        index: entry.index,
+                        error_code: entry.error,
+                        base_offset: entry.base_offset,
+                        log_append_time_ms: -1,
+                        log_start_offset: entry.log_start,
+                        record_errors: &[],
+                        error_message: entry.message.filter(|why| !why.is_empty()),
+                        current_leader: leader.map(|id| (id, self.leader_epoch(topic.id, entry.index))),
+                    });
+                }
+            }
+            leaders.sort_unstable();
+            leaders.dedup();
+            writer.finish(0, &self.endpoints(&leaders));
+        })
+    }
+}

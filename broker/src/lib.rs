@@ -1,0 +1,27 @@
+//! The broker: Kafka's rules as state machines, and the shell that runs them on shards.
+//!
+//! ```text
+//! main → serve → shard::run ─┬─ shell/    events in, commands out: the only code here that touches a Core
+//!                            ├─ api/      one file per Kafka API: parse → place → plan → reply or park
+//!                            ├─ session   one connection: frames in, replies out in order
+//!                            ├─ partition one partition: log, high watermark, who waits
+//!                            └─ metadata/ the fold over Kafka's metadata log, and the controller that writes it
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod check;
+pub mod config;
+pub mod datadir;
+pub mod defaults;
+pub mod limiter;
+pub mod memory;
+pub mod message;
+pub mod metadata;
+pub mod partition;
+pub mod serve;
+pub mod session;
+pub mod shell;
+pub mod slab;
+pub mod topics;
+pub mod validate;

@@ -1,0 +1,181 @@
+//! What the shards of one process say to each other over the bus.
+//!
+//! Invariant: every question that is sent is answered exactly once, with the key it came with; a key that no longer
+//! names anything makes the answer void. Questions in flight are bounded by connections × requests in flight.
+
+use std::sync::Arc;
+
+use ringlog_shard::buf::Slice;
+use ringlog_shard::fs::File;
+use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
+use ringlog_wire::Uuid;
+use ringlog_wire::error::ErrorCode;
+
+use crate::datadir::PartitionEnd;
+use crate::memory::LogMemory;
+use crate::metadata::Image;
+use crate::partition::Acks;
+use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
+use crate::slab::Key;
+
+/// One partition of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopicPartition {
+    /// The topic's id.
+    pub topic: Uuid,
+    /// The partition's index.
+    pub index: i32,
+}
+
+/// One partition's part of a produce request, on its way to the owner.
+#[derive(Debug)]
+pub struct ProducePart {
+    /// Its place in the request.
+    pub entry: u32,
+    /// Where it goes.
+    pub to: TopicPartition,
+    /// The records as the client sent them.
+    pub records: Vec<u8>,
+}
+
+/// What became of one partition's part of a produce request.
+#[derive(Clone, Copy, Debug)]
+pub struct Produced {
+    /// Its place in the request.
+    pub entry: u32,
+    /// None, or why not.
+    pub error: ErrorCode,
+    /// The first record's offset, -1 on error.
+    pub base_offset: i64,
+    /// The log's first offset, -1 on error.
+    pub log_start: i64,
+}
+
+/// What a fetch asks of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchAsk {
+    /// Its place in the request.
+    pub entry: u32,
+    /// From where.
+    pub from: TopicPartition,
+    /// The leader epoch that the client believes in, -1 = none.
+    pub leader_epoch: i32,
+    /// The first offset wanted.
+    pub offset: i64,
+    /// The epoch of the last record fetched, -1 = none.
+    pub last_fetched_epoch: i32,
+    /// Most bytes of this partition.
+    pub bytes_max: usize,
+}
+
+/// What one partition gives to a fetch.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Its place in the request.
+    pub entry: u32,
+    /// The partition's index.
+    pub index: i32,
+    /// None, or why not.
+    pub error: ErrorCode,
+    /// The high watermark, -1 on error.
+    pub high_watermark: i64,
+    /// The log's first offset, -1 on error.
+    pub log_start: i64,
+    /// Where the client's log leaves this one: (epoch, end offset) (KIP-595).
+    pub diverging: Option<(i32, i64)>,
+    /// Whole batches.
+    pub slices: Vec<Slice>,
+}
+
+impl Fetched {
+    /// An answer without records.
+    pub fn error(ask: &FetchAsk, error: ErrorCode) -> Fetched {
+        Fetched {
+            entry: ask.entry,
+            index: ask.from.index,
+            error,
+            high_watermark: -1,
+            log_start: -1,
+            diverging: None,
+            slices: Vec::new(),
+        }
+    }
+
+    /// Bytes of records.
+    pub fn bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.len()).sum()
+    }
+}
+
+/// What ListOffsets asks of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetAsk {
+    /// Its place in the request.
+    pub entry: u32,
+    /// Of which partition.
+    pub of: TopicPartition,
+    /// The leader epoch that the client believes in, -1 = none.
+    pub leader_epoch: i32,
+    /// A time in milliseconds, or one of Kafka's special values below 0.
+    pub timestamp: i64,
+}
+
+/// What ListOffsets is told of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetFound {
+    /// Its place in the request.
+    pub entry: u32,
+    /// None, or why not.
+    pub error: ErrorCode,
+    /// The offset, -1 = none.
+    pub offset: i64,
+    /// Its record's time, -1 = none.
+    pub timestamp: i64,
+    /// The leader epoch of that offset, -1 = none.
+    pub leader_epoch: i32,
+}
+
+/// The end of an attempt to open a partition's log.
+pub type Opened = Result<(Log<LogMemory>, RecoveryReport), OpenError>;
+
+/// See the module's head.
+#[allow(missing_docs, reason = "each variant says what its fields are for")]
+pub enum Message {
+    /// Append these; answer with [`Message::Produced`] as each is acknowledged.
+    Produce { request: Key, acks: Acks, version: i16, parts: Vec<ProducePart> },
+    /// Answers to [`Message::Produce`].
+    Produced { request: Key, results: Vec<Produced> },
+    /// Read these; answer with [`Message::Fetched`], then, if `watch`, say once with [`Message::Wake`] when any of
+    /// them has more.
+    Fetch { request: Key, pass: u32, watch: bool, asks: Vec<FetchAsk> },
+    /// The answer to [`Message::Fetch`].
+    Fetched { request: Key, pass: u32, results: Vec<Fetched> },
+    /// A fetch's partitions have more.
+    Wake { request: Key },
+    /// Find these offsets.
+    Offsets { request: Key, asks: Vec<OffsetAsk> },
+    /// The answer to [`Message::Offsets`].
+    OffsetsFound { request: Key, results: Vec<OffsetFound> },
+    /// For the controller on shard 0.
+    Control { request: Key, ask: ControlAsk },
+    /// The controller's answer.
+    Controlled { request: Key, answer: ControlAnswer },
+    /// The cluster's metadata has changed.
+    Image(Arc<Image>),
+    /// The sender's partitions are as the image of this offset says.
+    Applied { offset: i64 },
+    /// A blocking disk operation of the log in this place has ended; a segment that was created comes open.
+    DiskDone { token: u64, result: Result<Option<File>, DiskError> },
+    /// A step of a cold read that took the helper thread has ended.
+    BlockingRead { read: Box<ColdRead>, result: BlockingRead },
+    /// A partition's log has been opened, or not.
+    LogOpened { of: TopicPartition, opened: Box<Opened> },
+    /// A deleted partition's directory is gone.
+    LogRemoved,
+    /// Recovery points have moved.
+    RecoveryPoints(Vec<PartitionEnd>),
+    /// The checkpoint files are written.
+    CheckpointsWritten,
+    /// Give up the rest of this process's life in order: write what is dirty, close the logs, stop.
+    Stop,
+}

@@ -1,0 +1,252 @@
+//! One partition as a state machine: its log, its leader epoch, its high watermark and who waits for them.
+//!
+//! Invariants: touched by its shard alone; the high watermark is kept apart from the log's end and never goes back;
+//! an acknowledgement is given only when the offset it stands for is durable (acks = 1) or below the high watermark
+//! (acks = all). With one replica the two move together; the seam between them is [`Partition::advance`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ringlog_storage::producer::ProducerError;
+use ringlog_storage::{AppendError, Appended, Chunk, Log, Memory, ReadError, ReadPlan};
+use ringlog_wire::Uuid;
+use ringlog_wire::batch::Batch;
+use ringlog_wire::error::ErrorCode;
+
+use crate::slab::Key;
+
+/// A topic's two names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TopicName {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its id (KIP-516).
+    pub id: Uuid,
+}
+
+/// Which acknowledgement a producer asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// 0: none.
+    None,
+    /// 1: the leader's.
+    Leader,
+    /// -1: every in-sync replica's.
+    All,
+}
+
+/// Someone on some shard who waits for an offset; given back when it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// The shard on which the request waits.
+    pub shard: usize,
+    /// The request there.
+    pub request: Key,
+    /// The partition's place in that request.
+    pub entry: u32,
+    /// The first offset of what it wrote.
+    pub base_offset: i64,
+}
+
+/// A fetch on some shard that wants to know when the high watermark moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// The shard on which the fetch waits.
+    pub shard: usize,
+    /// The fetch there.
+    pub request: Key,
+}
+
+/// Events that [`Partition::advance`] found.
+#[derive(Debug, Default)]
+pub struct Advanced {
+    /// Waiters whose offset is reached, or which fail with the code.
+    pub acknowledged: Vec<(Waiter, ErrorCode)>,
+    /// Watchers to wake.
+    pub woken: Vec<Watcher>,
+}
+
+/// See the module's head.
+pub struct Partition<M: Memory> {
+    /// Whose partition.
+    pub topic: Arc<TopicName>,
+    /// Which one.
+    pub index: i32,
+    /// The leader epoch under which this broker leads it.
+    pub leader_epoch: i32,
+    /// `max.message.bytes` of its topic.
+    pub message_bytes_max: usize,
+    /// Its records.
+    pub log: Log<M>,
+    high_watermark: i64,
+    /// (exclusive end offset, who), ascending.
+    leader_waiters: VecDeque<(i64, Waiter)>,
+    all_waiters: VecDeque<(i64, Waiter)>,
+    watchers: Vec<Watcher>,
+}
+
+type SliceOf<M> = <<M as Memory>::Chunk as Chunk>::Slice;
+
+impl<M: Memory> Partition<M> {
+    /// A partition whose log is open; all that the log holds is replicated, for there is one replica.
+    pub fn new(
+        topic: Arc<TopicName>,
+        index: i32,
+        leader_epoch: i32,
+        message_bytes_max: usize,
+        log: Log<M>,
+    ) -> Partition<M> {
+        let high_watermark = log.durable_offset();
+        Partition {
+            topic,
+            index,
+            leader_epoch,
+            message_bytes_max,
+            log,
+            high_watermark,
+            leader_waiters: VecDeque::new(),
+            all_waiters: VecDeque::new(),
+            watchers: Vec::new(),
+        }
+    }
+
+    /// The offset below which every in-sync replica holds everything.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// Appends a checked batch under the present leader epoch.
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended.
+    pub fn append(
+        &mut self,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+    ) -> Result<Appended, ErrorCode> {
+        self.log.append(now_ms, memory, batch, self.leader_epoch).map_err(append_error)
+    }
+
+    /// `waiter` is given back by [`Partition::advance`] once everything below `end` is acknowledged.
+    pub fn wait(&mut self, acks: Acks, end: i64, waiter: Waiter) {
+        let queue = match acks {
+            Acks::None => return,
+            Acks::Leader => &mut self.leader_waiters,
+            Acks::All => &mut self.all_waiters,
+        };
+        // A duplicate waits for an offset that others already passed: keep the queue in order.
+        let at = queue.partition_point(|(other, _)| *other <= end);
+        queue.insert(at, (end, waiter));
+    }
+
+    /// `watcher` is given back by [`Partition::advance`] when the high watermark next moves.
+    pub fn watch(&mut self, watcher: Watcher) {
+        if !self.watchers.contains(&watcher) {
+            self.watchers.push(watcher);
+        }
+    }
+
+    /// `watcher` no longer cares.
+    pub fn unwatch(&mut self, watcher: Watcher) {
+        self.watchers.retain(|other| *other != watcher);
+    }
+
+    /// Takes note of what the log has made durable, and says who is served by it.
+    pub fn advance(&mut self, out: &mut Advanced) {
+        if self.log.is_failed() {
+            return self.fail(ErrorCode::KafkaStorageError, out);
+        }
+        let durable = self.log.durable_offset();
+        // The in-sync set is this broker: what it holds durably, every replica holds.
+        let high_watermark = durable;
+        assert!(high_watermark >= self.high_watermark, "the high watermark never goes back");
+        release(&mut self.leader_waiters, durable, out);
+        release(&mut self.all_waiters, high_watermark, out);
+        if high_watermark > self.high_watermark {
+            self.high_watermark = high_watermark;
+            out.woken.append(&mut self.watchers);
+        }
+    }
+
+    /// Everyone who waits is told `code`.
+    pub fn fail(&mut self, code: ErrorCode, out: &mut Advanced) {
+        for (_, waiter) in self.leader_waiters.drain(..).chain(self.all_waiters.drain(..)) {
+            out.acknowledged.push((waiter, code));
+        }
+        out.woken.append(&mut self.watchers);
+    }
+
+    /// What a fetch of `from` may be given now: whole batches below the high watermark.
+    ///
+    /// # Errors
+    /// Kafka's code (rule 48).
+    pub fn read(
+        &self,
+        from: i64,
+        bytes_max: usize,
+        min_one: bool,
+    ) -> Result<ReadPlan<SliceOf<M>>, ErrorCode> {
+        if self.log.is_failed() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        if from > self.log.end_offset() || from < self.log.log_start_offset() {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        if from >= self.high_watermark {
+            return Ok(ReadPlan::Empty);
+        }
+        self.log.read(from, self.high_watermark, bytes_max, min_one).map_err(read_error)
+    }
+
+    /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset` (KIP-595):
+    /// (epoch, end offset). -1 is not checked.
+    pub fn diverging(&self, epoch: i32, offset: i64) -> Option<(i32, i64)> {
+        if epoch < 0 {
+            return None;
+        }
+        let end = self.log.end_offset_for_epoch(epoch)?;
+        (end.epoch < epoch || end.end_offset < offset).then_some((end.epoch, end.end_offset))
+    }
+
+    /// Checks the leader epoch that a client believes in (KIP-320); -1 is not checked (rule 51).
+    pub fn check_epoch(&self, epoch: i32) -> Result<(), ErrorCode> {
+        match epoch {
+            -1 => Ok(()),
+            e if e < self.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+            e if e > self.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn release(queue: &mut VecDeque<(i64, Waiter)>, reached: i64, out: &mut Advanced) {
+    while queue.front().is_some_and(|(end, _)| *end <= reached) {
+        let (_, waiter) = queue.pop_front().expect("just seen");
+        out.acknowledged.push((waiter, ErrorCode::None));
+    }
+}
+
+/// The place where the log's errors get their Kafka codes.
+fn append_error(error: AppendError) -> ErrorCode {
+    match error {
+        AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
+        AppendError::Producer(ProducerError::InvalidEpoch { .. }) => {
+            ErrorCode::InvalidProducerEpoch
+        }
+        AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
+        // Nothing was appended: retriable, and no metadata refresh would help.
+        AppendError::NoMemory => ErrorCode::RequestTimedOut,
+        _ => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// The place where the log's read errors get their Kafka codes.
+pub fn read_error(error: ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        _ => ErrorCode::KafkaStorageError,
+    }
+}

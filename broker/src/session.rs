@@ -1,0 +1,216 @@
+//! One connection as a state machine: bytes in, whole frames out; replies in any order in, request order out.
+//!
+//! Invariants: replies leave in the order of their requests (rule 11); memory grows only with bytes that really
+//! arrived, never with a length that a client claims; at most [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for
+//! their replies, more stay unread.
+
+use std::collections::VecDeque;
+
+use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
+
+/// Requests of one connection that may wait for their replies at once.
+pub const INFLIGHT_PER_CONNECTION_MAX: usize = 64;
+/// Bytes of replies that may be queued on one connection before its next request is looked at.
+pub const OUTPUT_PER_CONNECTION_MAX: usize = 4 << 20;
+/// Spare capacity of an emptied input buffer that a connection may keep, bytes.
+const INPUT_KEPT_MAX: usize = 64 << 10;
+
+/// A reply: header bytes with slices of a log between them.
+#[derive(Debug)]
+pub struct Reply<S> {
+    /// The bytes that are not records, size prefix included.
+    pub bytes: Vec<u8>,
+    /// Records: each goes out before `bytes[at]`, ascending.
+    pub splices: Vec<(usize, S)>,
+}
+
+impl<S> From<Vec<u8>> for Reply<S> {
+    fn from(bytes: Vec<u8>) -> Reply<S> {
+        Reply { bytes, splices: Vec::new() }
+    }
+}
+
+#[derive(Debug)]
+enum Slot<S> {
+    Waiting,
+    /// `None`: answered by silence (Produce with acks = 0).
+    Ready(Option<Reply<S>>),
+}
+
+/// Why a connection's next request is not looked at yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// [`INFLIGHT_PER_CONNECTION_MAX`] or [`OUTPUT_PER_CONNECTION_MAX`] is reached.
+    Replies,
+    /// The shard's memory for log chunks or for frames is used up.
+    Memory,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session<S> {
+    /// The beginning of an unfinished frame; while stalled, all that arrived since.
+    input: Vec<u8>,
+    slots: VecDeque<Slot<S>>,
+    /// Sequence of the request in `slots[0]`.
+    first: u64,
+    /// Set while requests are not looked at.
+    pub stalled: Option<Stall>,
+    /// No request is read any more; the connection closes when its replies are out.
+    pub closing: bool,
+    /// The client's address, for log lines.
+    pub peer: std::net::SocketAddr,
+    /// The shard's clock when bytes last arrived, milliseconds.
+    pub active_ms: i64,
+}
+
+impl<S> Session<S> {
+    /// A connection that has just been accepted.
+    pub fn new(peer: std::net::SocketAddr, now_ms: i64) -> Session<S> {
+        Session {
+            input: Vec::new(),
+            slots: VecDeque::new(),
+            first: 0,
+            stalled: None,
+            closing: false,
+            peer,
+            active_ms: now_ms,
+        }
+    }
+
+    /// Bytes of input held.
+    pub fn input_bytes(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Takes the held input, to be looked at again with [`Session::keep`] of what is left.
+    pub fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Holds `bytes` back until more arrive or the stall ends.
+    pub fn keep(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Gives a taken buffer back after `used` bytes of it were handled.
+    pub fn restore(&mut self, mut buffer: Vec<u8>, used: usize) {
+        assert!(self.input.is_empty(), "input is taken and restored within one call");
+        if used == buffer.len() {
+            buffer.clear();
+            if buffer.capacity() > INPUT_KEPT_MAX {
+                return;
+            }
+        } else {
+            buffer.drain(..used);
+        }
+        self.input = buffer;
+    }
+
+    /// Moves from `bytes` into the held input what its unfinished frame still lacks.
+    /// Returns the bytes moved and whether the frame is whole now.
+    ///
+    /// # Errors
+    /// The frame's size is negative, too small or above `frame_max`.
+    pub fn complete(&mut self, bytes: &[u8], frame_max: u32) -> Result<(usize, bool), FrameError> {
+        let mut moved = 0;
+        loop {
+            let size = frame_size(&self.input, frame_max)?;
+            if size.is_some_and(|size| self.input.len() >= size) {
+                return Ok((moved, true));
+            }
+            let want = size.unwrap_or(SIZE_BYTES);
+            let take = (want - self.input.len()).min(bytes.len() - moved);
+            if take == 0 {
+                return Ok((moved, false));
+            }
+            self.input.extend_from_slice(&bytes[moved..moved + take]);
+            moved += take;
+        }
+    }
+
+    /// Requests that wait for their replies.
+    pub fn inflight(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A new request was read: its sequence, under which its reply is given.
+    pub fn begin(&mut self) -> u64 {
+        assert!(self.slots.len() < INFLIGHT_PER_CONNECTION_MAX, "the caller stalls before");
+        self.slots.push_back(Slot::Waiting);
+        self.first + self.slots.len() as u64 - 1
+    }
+
+    /// The latest request was not handled after all (it will be read again).
+    pub fn unbegin(&mut self) {
+        let slot = self.slots.pop_back();
+        assert!(matches!(slot, Some(Slot::Waiting)), "only the latest, unanswered request");
+    }
+
+    /// Request `sequence` is answered, with silence if `None`.
+    pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) {
+        let index = sequence.checked_sub(self.first).expect("a request is answered once");
+        let slot = &mut self.slots[usize::try_from(index).expect("a small index")];
+        assert!(matches!(slot, Slot::Waiting), "a request is answered once");
+        *slot = Slot::Ready(reply);
+    }
+
+    /// The next reply in request order, if it is ready.
+    pub fn next_reply(&mut self) -> Option<Reply<S>> {
+        while matches!(self.slots.front(), Some(Slot::Ready(_))) {
+            self.first += 1;
+            if let Some(Slot::Ready(Some(reply))) = self.slots.pop_front() {
+                return Some(reply);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session<()> {
+        Session::new("127.0.0.1:1".parse().unwrap(), 0)
+    }
+
+    fn reply(n: u8) -> Option<Reply<()>> {
+        Some(vec![n].into())
+    }
+
+    #[test]
+    fn replies_leave_in_request_order() {
+        let mut s = session();
+        let (a, b, c) = (s.begin(), s.begin(), s.begin());
+        s.answer(c, reply(3));
+        assert!(s.next_reply().is_none());
+        s.answer(a, reply(1));
+        assert_eq!(s.next_reply().unwrap().bytes, [1]);
+        assert!(s.next_reply().is_none());
+        s.answer(b, None);
+        assert_eq!(s.next_reply().unwrap().bytes, [3], "silence takes a turn but no bytes");
+        assert_eq!(s.inflight(), 0);
+    }
+
+    #[test]
+    fn frames_are_completed_from_any_pieces() {
+        let frame = [0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        for cut in 0..frame.len() {
+            let mut s = session();
+            assert_eq!(s.complete(&frame[..cut], 1000).unwrap(), (cut, false));
+            let rest = [&frame[cut..], &[0, 0]].concat();
+            assert_eq!(s.complete(&rest, 1000).unwrap(), (frame.len() - cut, true));
+            assert_eq!(s.take_input(), frame);
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_errors_before_memory_is_taken() {
+        for size in [-1i32, i32::MIN, i32::MAX, 1001] {
+            let mut s = session();
+            assert!(s.complete(&size.to_be_bytes(), 1000).is_err(), "{size}");
+            assert!(s.input_bytes() <= 4);
+        }
+    }
+}

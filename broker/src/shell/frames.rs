@@ -1,0 +1,303 @@
+//! From bytes to requests: a connection's input is cut into frames, each frame goes to its API, and what cannot go
+//! on now is held back and tried again in turn.
+//!
+//! Invariants: a frame that is whole in the receive buffer is handled there, without a copy; a connection that is
+//! held back keeps at most what had already arrived (receiving is paused), and gets its turn after those before it.
+
+use ringlog_shard::ConnId;
+use ringlog_shard::buf::Slice;
+use ringlog_wire::frame::{SIZE_BYTES, frame_size};
+use ringlog_wire::header::{self, RequestHeader, RequestPrefix};
+
+use super::{ShardCore, Shell};
+use crate::api::{self, Outcome, Request};
+use crate::session::{
+    INFLIGHT_PER_CONNECTION_MAX, OUTPUT_PER_CONNECTION_MAX, Reply, Session, Stall,
+};
+
+/// What became of a frame.
+enum Frame {
+    Handled,
+    /// Not looked at; try again later.
+    Held(Stall),
+    /// The connection is finished.
+    Closed,
+}
+
+/// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few partitions.
+const MEMORY_RESERVE: usize = 4 << 20;
+
+impl Shell {
+    /// Bytes arrived on `conn`.
+    pub(super) fn on_bytes(&mut self, core: &mut ShardCore, conn: ConnId, bytes: &[u8]) {
+        let frame_max = self.frame_bytes_max();
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.active_ms = core.wall_ms();
+        if session.closing {
+            return;
+        }
+        if session.stalled.is_some() {
+            return session.keep(bytes);
+        }
+        let mut rest = bytes;
+        if session.input_bytes() > 0 {
+            match session.complete(rest, frame_max) {
+                Err(error) => return self.refuse(core, conn, &error.to_string()),
+                Ok((_, false)) => return self.bound_input(core, conn),
+                Ok((moved, true)) => rest = &rest[moved..],
+            }
+            if !self.handle_input(core, conn) {
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.keep(rest);
+                }
+                return;
+            }
+        }
+        let used = self.handle_frames(core, conn, rest);
+        if let Some(session) = self.sessions.get_mut(&conn)
+            && used < rest.len()
+        {
+            session.keep(&rest[used..]);
+            self.bound_input(core, conn);
+        }
+    }
+
+    /// Handles the frames that are whole in the held input. Says whether the connection may go on reading.
+    fn handle_input(&mut self, core: &mut ShardCore, conn: ConnId) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        let input = session.take_input();
+        let used = self.handle_frames(core, conn, &input);
+        match self.sessions.get_mut(&conn) {
+            Some(session) => {
+                session.restore(input, used);
+                session.stalled.is_none() && !session.closing
+            }
+            None => false,
+        }
+    }
+
+    /// Handles whole frames from the front of `bytes`; says how many bytes they were.
+    fn handle_frames(&mut self, core: &mut ShardCore, conn: ConnId, bytes: &[u8]) -> usize {
+        let frame_max = self.frame_bytes_max();
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            let size = match frame_size(rest, frame_max) {
+                Ok(Some(size)) if size <= rest.len() => size,
+                Ok(_) => return used,
+                Err(error) => {
+                    self.refuse(core, conn, &error.to_string());
+                    return bytes.len();
+                }
+            };
+            match self.handle_frame(core, conn, &rest[SIZE_BYTES..size]) {
+                Frame::Handled => used += size,
+                Frame::Closed => return bytes.len(),
+                Frame::Held(why) => {
+                    self.stall(core, conn, why);
+                    return used;
+                }
+            }
+        }
+    }
+
+    /// One request: header, version, then its API.
+    fn handle_frame(&mut self, core: &mut ShardCore, conn: ConnId, frame: &[u8]) -> Frame {
+        if let Some(why) = self.must_wait(core, conn, frame.len()) {
+            return Frame::Held(why);
+        }
+        let prefix = match header::parse_prefix(frame) {
+            Ok(prefix) => prefix,
+            Err(_) => return self.close_frame(core, conn, "a frame too short for a header"),
+        };
+        let Some(api) = ringlog_wire::api::find(prefix.key) else {
+            let why = format!("unknown API key {}", prefix.key);
+            return self.close_frame(core, conn, &why);
+        };
+        if !api.serves(prefix.version) {
+            return self.unserved_version(core, conn, prefix, api.name);
+        }
+        let (header, body) = match RequestHeader::parse(api, frame) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let why = format!("malformed {} header: {error}", api.name);
+                return self.close_frame(core, conn, &why);
+            }
+        };
+        let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
+        let sequence = session.begin();
+        let request = Request {
+            conn,
+            sequence,
+            api,
+            version: header.version,
+            correlation_id: header.correlation_id,
+            body,
+        };
+        match api::dispatch(self, core, &request) {
+            Outcome::Reply(reply) => self.reply(core, conn, sequence, Some(reply)),
+            Outcome::Silence => self.reply(core, conn, sequence, None),
+            Outcome::Parked => {}
+            Outcome::Close(why) => return self.close_frame(core, conn, &why),
+        }
+        Frame::Handled
+    }
+
+    /// Rules 1 and 8: ApiVersions of any version is answered, anything else closes the connection.
+    fn unserved_version(
+        &mut self,
+        core: &mut ShardCore,
+        conn: ConnId,
+        prefix: RequestPrefix,
+        name: &str,
+    ) -> Frame {
+        if prefix.key != ringlog_wire::api::api_versions::API.key {
+            let why = format!("{name} v{} is not served", prefix.version);
+            return self.close_frame(core, conn, &why);
+        }
+        let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
+        let sequence = session.begin();
+        let reply = api::api_versions::unsupported_version(prefix.correlation_id);
+        self.reply(core, conn, sequence, Some(reply.into()));
+        Frame::Handled
+    }
+
+    /// Whether the next request of `conn`, of `bytes`, has to wait, and for what.
+    fn must_wait(&mut self, core: &mut ShardCore, conn: ConnId, bytes: usize) -> Option<Stall> {
+        let inflight = self.sessions.get(&conn)?.inflight();
+        if inflight >= INFLIGHT_PER_CONNECTION_MAX
+            || core.queued_bytes(conn) >= OUTPUT_PER_CONNECTION_MAX
+        {
+            return Some(Stall::Replies);
+        }
+        let enough = self.make_room(core, bytes + MEMORY_RESERVE);
+        (!enough).then_some(Stall::Memory)
+    }
+
+    /// Holds `conn` back: nothing more is received until its turn comes.
+    fn stall(&mut self, core: &mut ShardCore, conn: ConnId, why: Stall) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.stalled.replace(why).is_none() {
+            core.pause(conn);
+            if why == Stall::Memory {
+                self.stalled.push_back(conn);
+            }
+        }
+    }
+
+    /// Lets `conn` go on, if what it waited for is there.
+    fn unstall(&mut self, core: &mut ShardCore, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.stalled.take().is_none() {
+            return;
+        }
+        if self.handle_input(core, conn) {
+            core.resume(conn);
+        }
+    }
+
+    /// Gives connections that wait for memory their turn, first come first served.
+    pub(super) fn resume_stalled(&mut self, core: &mut ShardCore) {
+        for _ in 0..self.stalled.len() {
+            if !self.make_room(core, 2 * MEMORY_RESERVE) {
+                return;
+            }
+            let Some(conn) = self.stalled.pop_front() else { return };
+            self.unstall(core, conn);
+        }
+    }
+
+    /// All output of `conn` is out.
+    pub(super) fn on_drained(&mut self, core: &mut ShardCore, conn: ConnId) {
+        match self.sessions.get(&conn) {
+            Some(session) if session.stalled == Some(Stall::Replies) => self.unstall(core, conn),
+            _ => {}
+        }
+    }
+
+    /// Answers request `sequence` of `conn`, and sends whatever is now in turn.
+    pub(crate) fn reply(
+        &mut self,
+        core: &mut ShardCore,
+        conn: ConnId,
+        sequence: u64,
+        reply: Option<Reply<Slice>>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.answer(sequence, reply);
+        while let Some(reply) = session.next_reply() {
+            send(core, conn, reply);
+        }
+        let below = session.inflight() < INFLIGHT_PER_CONNECTION_MAX / 2;
+        let quiet = session.inflight() == 0;
+        if session.closing && quiet {
+            core.close(conn);
+        } else if session.stalled == Some(Stall::Replies)
+            && below
+            && core.queued_bytes(conn) < OUTPUT_PER_CONNECTION_MAX
+        {
+            // Not at once: this may be called from within the handling of another frame.
+            session.stalled = Some(Stall::Memory);
+            self.stalled.push_back(conn);
+        }
+    }
+
+    fn close_frame(&mut self, core: &mut ShardCore, conn: ConnId, why: &str) -> Frame {
+        self.refuse(core, conn, why);
+        Frame::Closed
+    }
+
+    /// Closes a connection whose client broke the protocol, with one line that says how.
+    pub(crate) fn refuse(&mut self, core: &mut ShardCore, conn: ConnId, why: &str) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.closing = true;
+        if self.lines.allow() {
+            tracing::warn!(peer = %session.peer, why, "connection refused");
+        }
+        core.abort(conn);
+    }
+
+    /// Keeps the memory for unfinished frames within its budget (an eighth of the shard's memory): beyond it, the
+    /// connection that would grow is refused, unless it is the only one.
+    fn bound_input(&mut self, core: &mut ShardCore, conn: ConnId) {
+        let budget = (self.shared.config.memory_per_shard / 8) as usize;
+        let Some(bytes) = self.sessions.get(&conn).map(Session::input_bytes) else { return };
+        // Cheap for the common case: a small rest cannot be what fills the budget.
+        if bytes < 1 << 20 {
+            return;
+        }
+        let held: usize = self.sessions.values().map(Session::input_bytes).sum();
+        if held > budget && held > bytes {
+            self.refuse(core, conn, "the shard's memory for unfinished requests is used up");
+        }
+    }
+
+    fn frame_bytes_max(&self) -> u32 {
+        self.shared.config.defaults.socket_request_max_bytes as u32
+    }
+
+    /// Closes connections that have been silent for `connections.max.idle.ms`.
+    pub(super) fn close_idle_connections(&mut self, core: &mut ShardCore) {
+        let idle_ms = self.shared.config.defaults.connections_max_idle_ms;
+        if idle_ms < 0 {
+            return;
+        }
+        let before = core.wall_ms() - idle_ms;
+        let is_idle = |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
+        let idle: Vec<ConnId> =
+            self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(conn, _)| *conn).collect();
+        for conn in idle {
+            core.abort(conn);
+        }
+    }
+}
+
+fn send(core: &mut ShardCore, conn: ConnId, reply: Reply<Slice>) {
+    let mut sent = 0;
+    for (at, slice) in reply.splices {
+        core.send(conn, &reply.bytes[sent..at]);
+        core.send_slice(conn, slice);
+        sent = at;
+    }
+    core.send(conn, &reply.bytes[sent..]);
+}

@@ -1,0 +1,325 @@
+//! Topics come and go while the shard runs: a new image opens and removes logs, a stop closes them all.
+//!
+//! Invariant: an image counts as applied when every log that it adds is open (or known to be unusable) and every log
+//! that it drops is gone from the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ringlog_storage::{Durability, Log, LogConfig, RecoveryHint, RecoveryReport};
+use ringlog_wire::Uuid;
+use ringlog_wire::error::ErrorCode;
+
+use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
+use crate::config::{Config, DurabilityFlag};
+use crate::memory::LogMemory;
+use crate::message::{Message, Opened, TopicPartition};
+use crate::metadata::{Controller, Image, TopicImage, names, placement};
+use crate::partition::{Advanced, Partition, TopicName};
+use crate::slab::Key;
+use crate::topics::Place;
+
+/// A log that was opened before its shard started.
+pub struct OpenedLog {
+    /// Whose log it is.
+    pub of: TopicPartition,
+    /// The log, or why there is none.
+    pub opened: Opened,
+}
+
+/// What a shard leaves behind when it stops.
+pub struct ClosedShard {
+    /// Of each partition: its directory's name, recovery point and log start; `None` for one that is not clean.
+    pub logs: Vec<ClosedLog>,
+    /// The controller and its log, from shard 0.
+    pub controller: Option<(Controller, Log<LogMemory>)>,
+}
+
+/// One log that was closed, or could not be.
+#[derive(Clone, Debug)]
+pub struct ClosedLog {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub index: i32,
+    /// Its end: all of it is flushed.
+    pub end_offset: i64,
+    /// Its first offset.
+    pub log_start: i64,
+    /// Whether everything is on disk as a clean stop leaves it.
+    pub clean: bool,
+}
+
+/// The metadata topic's own id (`kraft.md` A6).
+pub const METADATA_TOPIC_ID: Uuid = Uuid(1u128.to_be_bytes());
+
+/// The name of a partition's directory.
+pub fn partition_dir(topic: &str, index: i32) -> String {
+    format!("{topic}-{index}")
+}
+
+/// What a topic's settings and the broker's make of a log.
+pub fn log_config(config: &Config, image: &Image, topic: &str) -> LogConfig {
+    let defaults = &config.defaults;
+    let number = |name: &str| image.topic_config(topic, name).and_then(|v| v.parse::<i64>().ok());
+    let durability = match image.topic_config(topic, "ringlog.durability") {
+        Some("memory") => Durability::Memory,
+        Some("written") => Durability::Written,
+        Some("synced") => Durability::Synced,
+        _ => match config.durability {
+            DurabilityFlag::Memory => Durability::Memory,
+            DurabilityFlag::Written => Durability::Written,
+            DurabilityFlag::Synced => Durability::Synced,
+        },
+    };
+    let segment_bytes = number("segment.bytes").unwrap_or(i64::from(defaults.log_segment_bytes));
+    let interval = number("index.interval.bytes");
+    LogConfig {
+        segment_bytes: segment_bytes.max(4096) as u64,
+        segment_ms: number("segment.ms").unwrap_or(defaults.log_roll_ms),
+        index_interval_bytes: interval.unwrap_or(i64::from(defaults.log_index_interval_bytes))
+            as u64,
+        durability,
+        producer_expiration_ms: defaults.producer_id_expiration_ms,
+        ..LogConfig::default()
+    }
+}
+
+impl Shell {
+    /// Shard 0 becomes the controller, with the metadata log among its logs.
+    pub(super) fn take_seat(&mut self, machine: Controller, log: Log<LogMemory>) {
+        let name = TopicName { name: names::METADATA_TOPIC.into(), id: METADATA_TOPIC_ID };
+        let of = TopicPartition { topic: METADATA_TOPIC_ID, index: 0 };
+        let epoch = machine.epoch();
+        let partition = Partition::new(Arc::new(name), 0, epoch, usize::MAX, log);
+        let slot = self.logs.insert(Hosted::new(of, partition));
+        let published = self.image.applied.offset;
+        self.seat = Some(Seat::new(machine, slot, published, self.shared.config.shards));
+    }
+
+    /// Puts a log that is open into the table of logs, and into its topic's place.
+    pub(super) fn host(&mut self, of: TopicPartition, log: Log<LogMemory>, name: Arc<TopicName>) -> Key {
+        let epoch = self.leader_epoch(of.topic, of.index);
+        let max = self.image.topic_config(&name.name, "max.message.bytes");
+        let max = max.and_then(|value| value.parse().ok());
+        let message_bytes_max = max.unwrap_or(self.shared.config.defaults.message_max_bytes);
+        let partition = Partition::new(name, of.index, epoch, message_bytes_max as usize, log);
+        let slot = self.logs.insert(Hosted::new(of, partition));
+        self.touch(slot);
+        slot
+    }
+
+    /// At the start: every topic's places, and the logs that were opened for this shard.
+    pub(super) fn place_all_topics(&mut self) {
+        let image = Arc::clone(&self.image);
+        for topic in image.topics.values() {
+            self.add_topic(topic);
+        }
+        for OpenedLog { of, opened } in std::mem::take(&mut self.opened) {
+            self.place_opened(of, opened);
+        }
+    }
+
+    /// Adds a topic or its new partitions; says which of them are this shard's.
+    fn add_topic(&mut self, topic: &TopicImage) -> Vec<TopicPartition> {
+        let shards = self.shared.config.shards;
+        let name = TopicName { name: (&*topic.name).into(), id: topic.id };
+        let entry = self.topics.add(Arc::new(name));
+        let mut own = Vec::new();
+        for index in entry.places.len() as i32..topic.partitions.len() as i32 {
+            let home = placement::shard_of(topic.id, index, shards);
+            entry.places.push(match home == self.shard {
+                true => Place::Opening,
+                false => Place::Remote(home),
+            });
+            if home == self.shard {
+                own.push(TopicPartition { topic: topic.id, index });
+            }
+        }
+        own
+    }
+
+    fn place_opened(&mut self, of: TopicPartition, opened: Opened) {
+        let Some(topic) = self.topics.with_id(of.topic) else { return };
+        let name = Arc::clone(&topic.name);
+        let dir = partition_dir(&name.name, of.index);
+        match opened {
+            Ok((log, report)) => {
+                say_what_recovery_did(&dir, &report);
+                let slot = self.host(of, log, name);
+                self.set_place(of, Place::Open(slot));
+            }
+            Err(error) => {
+                tracing::error!(partition = dir, %error, "the log cannot be opened");
+                self.set_place(of, Place::Failed);
+            }
+        }
+    }
+
+    /// The cluster's metadata has changed.
+    pub(super) fn apply_image(&mut self, core: &mut ShardCore, image: Arc<Image>) {
+        self.image = Arc::clone(&image);
+        let gone: Vec<_> = self.topics.ids().filter(|id| image.topic(*id).is_none()).collect();
+        for id in gone {
+            self.drop_topic(core, id);
+        }
+        for topic in image.topics.values() {
+            for of in self.add_topic(topic) {
+                self.changing += 1;
+                self.open_log(core, of, RecoveryHint { clean: false, recovery_point: 0, log_start: 0 });
+            }
+        }
+        self.say_applied(core);
+    }
+
+    fn say_applied(&mut self, core: &mut ShardCore) {
+        if self.changing == 0 {
+            let offset = self.image.applied.offset;
+            self.post(core, 0, Message::Applied { offset });
+        }
+    }
+
+    /// Opens a log on the helper thread.
+    pub(super) fn open_log(&mut self, core: &mut ShardCore, of: TopicPartition, hint: RecoveryHint) {
+        let Some(topic) = self.topics.with_id(of.topic) else { return };
+        let dir = partition_dir(&topic.name.name, of.index);
+        let config = log_config(&self.shared.config, &self.image, &topic.name.name);
+        let data = self.shared.data.clone();
+        core.blocking(Box::new(move || {
+            let opened = Log::open(&mut BlockingDisk(data), &dir, config, hint, of.topic);
+            Message::LogOpened { of, opened: Box::new(opened) }
+        }));
+    }
+
+    pub(super) fn log_opened(&mut self, core: &mut ShardCore, of: TopicPartition, opened: Opened) {
+        self.place_opened(of, opened);
+        self.changed(core);
+    }
+
+    /// One of the changes that the latest image asked for is done.
+    fn changed(&mut self, core: &mut ShardCore) {
+        // Reopening a failed log comes here too, without being part of an image.
+        if self.changing > 0 {
+            self.changing -= 1;
+            self.say_applied(core);
+        }
+    }
+
+    fn drop_topic(&mut self, core: &mut ShardCore, id: Uuid) {
+        let Some(topic) = self.topics.remove(id) else { return };
+        for place in &topic.places {
+            let Place::Open(slot) = *place else { continue };
+            let Some(hosted) = self.logs.get_mut(slot) else { continue };
+            hosted.doomed = true;
+            self.changing += 1;
+            let mut advanced = Advanced::default();
+            hosted.partition.fail(ErrorCode::UnknownTopicOrPartition, &mut advanced);
+            self.tell(core, slot, &mut advanced);
+            self.touch(slot);
+        }
+    }
+
+    /// Removes a doomed log that is quiet: renamed first, as Kafka does, so that a crash leaves no half of it.
+    pub(super) fn remove_log(&mut self, core: &mut ShardCore, slot: Key) {
+        let Some(hosted) = self.logs.remove(slot) else { return };
+        let dir = hosted.partition.log.dir().to_path_buf();
+        let marked = deleted_name(&dir, hosted.of.topic);
+        let data = self.shared.data.clone();
+        core.blocking(Box::new(move || {
+            let removed = data
+                .rename(&dir, &marked)
+                .and_then(|()| data.sync_dir(""))
+                .and_then(|()| data.remove_dir_all(&marked));
+            if let Err(error) = removed {
+                tracing::error!(partition = %dir.display(), %error, "a deleted partition stays on disk");
+            }
+            Message::LogRemoved
+        }));
+    }
+
+    pub(super) fn log_removed(&mut self, core: &mut ShardCore) {
+        self.changed(core);
+    }
+
+    /// The process is to end: nothing new is begun.
+    pub(super) fn begin_stop(&mut self, core: &mut ShardCore) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        let fetches: Vec<Key> = self.fetches.keys().collect();
+        for key in fetches {
+            self.expire_fetch(core, key);
+        }
+        let conns: Vec<_> = self.sessions.keys().copied().collect();
+        for conn in conns {
+            core.pause(conn);
+        }
+        for slot in self.logs.keys().collect::<Vec<_>>() {
+            self.touch(slot);
+        }
+    }
+
+    /// Once nothing is in flight: closes every log, leaves word of it, and ends the shard.
+    pub(super) fn try_to_stop(&mut self, core: &mut ShardCore) {
+        let busy = |slot: &Key| {
+            self.logs.get(*slot).is_some_and(|hosted| hosted.partition.log.ops_in_flight() > 0)
+        };
+        let idle = self.dirty.is_empty() && self.changing == 0 && !self.logs.keys().any(|s| busy(&s));
+        if !idle || self.stopped {
+            return;
+        }
+        self.stopped = true;
+        let mut closed = ClosedShard { logs: Vec::new(), controller: None };
+        let seat = self.seat.take();
+        let metadata = seat.as_ref().map(|seat| seat.slot());
+        let mut metadata_log = None;
+        let mut disk = BlockingDisk(self.shared.data.clone());
+        for slot in self.logs.keys().collect::<Vec<_>>() {
+            let Some(hosted) = self.logs.remove(slot) else { continue };
+            if Some(slot) == metadata {
+                metadata_log = Some(hosted.partition.log);
+                continue;
+            }
+            let log = hosted.partition.log;
+            let mut entry = ClosedLog {
+                topic: hosted.partition.topic.name.to_string(),
+                index: hosted.of.index,
+                end_offset: log.end_offset(),
+                log_start: log.log_start_offset(),
+                clean: true,
+            };
+            if let Err(error) = log.close(&mut disk) {
+                let dir = partition_dir(&entry.topic, entry.index);
+                tracing::error!(partition = dir, %error, "the log could not be closed cleanly");
+                entry.clean = false;
+            }
+            closed.logs.push(entry);
+        }
+        closed.controller = seat.map(Seat::into_machine).zip(metadata_log);
+        self.shared.closed.lock().expect("no shard panics while it holds this").push(closed);
+        core.stop();
+    }
+}
+
+/// `t-0` of topic id X becomes `t-0.<X in hex>-delete`.
+pub fn deleted_name(dir: &Path, topic: Uuid) -> PathBuf {
+    let hex: String = topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    PathBuf::from(format!("{}.{hex}-delete", dir.display()))
+}
+
+fn say_what_recovery_did(dir: &str, report: &RecoveryReport) {
+    if let Some(cut) = &report.cut {
+        let (offset, bytes, reason) = (cut.offset, cut.bytes, cut.reason);
+        match report.is_loss() {
+            true => tracing::warn!(partition = dir, offset, bytes, ?reason, "cut behind the last whole batch"),
+            false => tracing::info!(partition = dir, offset, bytes, ?reason, "cut unwritten space"),
+        }
+    }
+    if report.lost_below_recovery_point {
+        tracing::error!(partition = dir, "flushed records are gone: check the disk");
+    }
+    if !report.removed_segments.is_empty() {
+        let segments = &report.removed_segments;
+        tracing::error!(partition = dir, ?segments, "removed segments behind a corrupt batch");
+    }
+}

@@ -1,0 +1,353 @@
+//! The logs of one shard, run on its ring: what each log asks of the disk is submitted at the turn's end, what has
+//! ended is told to it, and whoever waited for that is answered.
+//!
+//! Invariants: every operation that a log hands out is answered exactly once; a log that failed is left alone until
+//! all its operations have ended, then opened anew and checked; other logs never notice.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ringlog_shard::fs::{DataDir, File, OpenMode};
+use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHint};
+use ringlog_wire::error::ErrorCode;
+
+use super::files::disk_error;
+use super::{DiskWork, Seat, ShardCore, Shell};
+use crate::config::Io;
+use crate::memory::{LogMemory, LogWrite};
+use crate::message::{Message, Produced, TopicPartition};
+use crate::partition::{Advanced, Partition, Waiter, Watcher};
+use crate::slab::Key;
+use crate::topics::Place;
+
+/// A partition and the handles of its open segments.
+pub struct Hosted {
+    /// The partition.
+    pub partition: Partition<LogMemory>,
+    /// Which one it is.
+    pub of: TopicPartition,
+    files: Vec<(FileId, File)>,
+    /// Handles of sealed segments, for readers, oldest first.
+    read_files: Vec<(FileId, File)>,
+    /// Whether it stands in the list of logs to look at.
+    listed: bool,
+    /// Its topic was deleted: its directory goes when nothing is in flight.
+    pub(crate) doomed: bool,
+    /// When it failed, on the shard's clock, milliseconds.
+    failed_ms: Option<i64>,
+    /// The recovery point that shard 0 was last told.
+    pub(super) told_recovery_point: i64,
+}
+
+/// How long a failed log rests before it is opened anew.
+const REOPEN_AFTER_MS: i64 = 1000;
+
+impl Hosted {
+    pub(super) fn new(of: TopicPartition, partition: Partition<LogMemory>) -> Hosted {
+        Hosted {
+            partition,
+            of,
+            files: Vec::new(),
+            read_files: Vec::new(),
+            listed: false,
+            doomed: false,
+            failed_ms: None,
+            told_recovery_point: 0,
+        }
+    }
+
+    fn file(&self, id: FileId) -> Option<&File> {
+        self.files.iter().find(|(other, _)| *other == id).map(|(_, file)| file)
+    }
+
+    /// A handle for reading that segment, if one is open.
+    pub(super) fn read_file(&self, id: FileId) -> Option<File> {
+        let kept = self.read_files.iter().find(|(other, _)| *other == id).map(|(_, file)| file);
+        self.file(id).or(kept).cloned()
+    }
+
+    /// Keeps a handle for reading, at most `count_max` of them.
+    pub(super) fn keep_read_file(&mut self, id: FileId, file: File, count_max: usize) {
+        if self.read_files.len() >= count_max {
+            self.read_files.remove(0);
+        }
+        self.read_files.push((id, file));
+    }
+}
+
+impl Shell {
+    /// The log under `slot` has something to write or to tell.
+    pub(crate) fn touch(&mut self, slot: Key) {
+        if let Some(hosted) = self.logs.get_mut(slot)
+            && !hosted.listed
+        {
+            hosted.listed = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Looks at every touched log: answers those whom its progress serves, submits what it asks of the disk.
+    pub(super) fn commit(&mut self, core: &mut ShardCore) {
+        while let Some(slot) = self.dirty.pop() {
+            let Some(hosted) = self.logs.get_mut(slot) else { continue };
+            hosted.listed = false;
+            let mut advanced = std::mem::take(&mut self.advanced);
+            hosted.partition.advance(&mut advanced);
+            self.tell(core, slot, &mut advanced);
+            self.advanced = advanced;
+            self.submit(core, slot);
+            self.after_commit(core, slot);
+        }
+    }
+
+    /// Tells waiters and watchers what [`Partition::advance`] found.
+    pub(super) fn tell(&mut self, core: &mut ShardCore, slot: Key, advanced: &mut Advanced) {
+        let is_controller = self.seat.as_ref().is_some_and(|seat| seat.slot() == slot);
+        if is_controller {
+            advanced.acknowledged.clear();
+            return self.controller_progress(core);
+        }
+        let log_start = match self.logs.get(slot) {
+            Some(hosted) => hosted.partition.log.log_start_offset(),
+            None => -1,
+        };
+        for (Waiter { shard, request, entry, base_offset }, error) in advanced.acknowledged.drain(..) {
+            let result = match error.is_none() {
+                true => Produced { entry, error, base_offset, log_start },
+                false => Produced { entry, error, base_offset: -1, log_start: -1 },
+            };
+            match shard == self.shard {
+                true => self.produced(core, request, &[result]),
+                false => self.post(core, shard, Message::Produced { request, results: vec![result] }),
+            }
+        }
+        for Watcher { shard, request } in advanced.woken.drain(..) {
+            match shard == self.shard {
+                true => self.wake_fetch(core, request),
+                false => self.post(core, shard, Message::Wake { request }),
+            }
+        }
+    }
+
+    /// Submits what the log asks of the disk.
+    fn submit(&mut self, core: &mut ShardCore, slot: Key) {
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let mut ops = Vec::new();
+        hosted.partition.log.take_ops(&mut ops);
+        for op in ops {
+            self.submit_op(core, slot, op);
+        }
+    }
+
+    fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>) {
+        let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file });
+        let token = work.to_u64();
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let file = hosted.file(op.file);
+        match (op.kind, file) {
+            (DiskKind::Write { at, data }, Some(file)) => core.write(file, at, data.0, token),
+            (DiskKind::Sync, Some(file)) => core.sync(file, token),
+            (DiskKind::Allocate { from, to }, Some(file)) => core.allocate(file, from, to, token),
+            (
+                DiskKind::Write { .. }
+                | DiskKind::Sync
+                | DiskKind::Allocate { .. }
+                | DiskKind::Truncate { .. },
+                None,
+            ) => {
+                panic!("the log asks for work on a segment that is not open");
+            }
+            (DiskKind::Truncate { size }, Some(file)) => {
+                let file = file.clone();
+                core.blocking(Box::new(move || Message::DiskDone {
+                    token,
+                    result: file.set_size(size).map(|()| None).map_err(|error| disk_error(&error)),
+                }));
+            }
+            (kind, _) => {
+                if matches!(kind, DiskKind::Close) {
+                    hosted.files.retain(|(other, _)| *other != op.file);
+                }
+                let dir = hosted.partition.log.dir().to_path_buf();
+                let data = self.shared.data.clone();
+                let io = self.shared.config.io;
+                core.blocking(Box::new(move || Message::DiskDone {
+                    token,
+                    result: run_blocking(&data, &dir, io, kind).map_err(|error| disk_error(&error)),
+                }));
+            }
+        }
+    }
+
+    /// An operation on the ring has ended.
+    pub(super) fn log_done(&mut self, slot: Key, id: u64, result: io::Result<u32>) {
+        let result = result.map(|_| ()).map_err(|error| disk_error(&error));
+        self.log_settled(slot, DiskDone { id, result });
+    }
+
+    /// An operation on the helper thread has ended.
+    pub(super) fn blocking_done(
+        &mut self,
+        _core: &mut ShardCore,
+        token: u64,
+        result: Result<Option<File>, DiskError>,
+    ) {
+        let work = self.disk_works.remove(Key::from_u64(token));
+        let Some(DiskWork::Log { slot, id, file: segment }) = work else {
+            return tracing::error!(token, "a blocking operation ended that nobody began");
+        };
+        if let (Ok(Some(file)), Some(hosted)) = (&result, self.logs.get_mut(slot)) {
+            hosted.files.push((segment, file.clone()));
+        }
+        self.log_settled(slot, DiskDone { id, result: result.map(|_| ()) });
+    }
+
+    fn log_settled(&mut self, slot: Key, done: DiskDone) {
+        if let Some(hosted) = self.logs.get_mut(slot) {
+            hosted.partition.log.done(done);
+            self.touch(slot);
+        }
+    }
+
+    /// What to do with a log beside its work: say that it failed, remove it.
+    fn after_commit(&mut self, core: &mut ShardCore, slot: Key) {
+        let now_ms = core.wall_ms();
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let quiet = hosted.partition.log.ops_in_flight() == 0;
+        if let (Some(failure), None) = (hosted.partition.log.failure(), hosted.failed_ms) {
+            let dir = hosted.partition.log.dir().display();
+            tracing::error!(partition = %dir, %failure, "the log is stopped until it is opened anew");
+            hosted.failed_ms = Some(now_ms);
+        }
+        if hosted.doomed && quiet {
+            self.remove_log(core, slot);
+        }
+    }
+
+    /// Opens logs anew that failed a while ago, once nothing of theirs is in flight.
+    pub(super) fn reopen_failed_logs(&mut self, core: &mut ShardCore) {
+        let before = core.wall_ms() - REOPEN_AFTER_MS;
+        let controller = self.seat.as_ref().map(Seat::slot);
+        let due = |hosted: &Hosted| {
+            hosted.failed_ms.is_some_and(|at| at <= before)
+                && hosted.partition.log.ops_in_flight() == 0
+                && !hosted.doomed
+        };
+        let slots: Vec<Key> = self.logs.keys().collect();
+        for slot in slots {
+            // The metadata log is not reopened under a running controller: its memory and the disk could differ.
+            if Some(slot) == controller || !self.logs.get(slot).is_some_and(due) {
+                continue;
+            }
+            let Some(mut hosted) = self.logs.remove(slot) else { continue };
+            let mut advanced = Advanced::default();
+            hosted.partition.fail(ErrorCode::KafkaStorageError, &mut advanced);
+            self.tell(core, slot, &mut advanced);
+            self.set_place(hosted.of, Place::Opening);
+            let log = &hosted.partition.log;
+            let hint = RecoveryHint {
+                clean: false,
+                recovery_point: log.recovery_point(),
+                log_start: log.log_start_offset(),
+            };
+            self.open_log(core, hosted.of, hint);
+        }
+    }
+
+    /// Whether a log waits for time to pass.
+    pub(super) fn logs_need_tick(&self) -> bool {
+        // Recovery points move with time as long as there are logs; a tick costs microseconds.
+        !self.logs.is_empty() && !self.stopping
+    }
+
+    /// Makes at least `bytes` of chunk memory free, giving up cached chunks, oldest partitions first.
+    /// Says whether there is enough now.
+    pub(crate) fn make_room(&mut self, core: &mut ShardCore, bytes: usize) -> bool {
+        let free = core.pool().free_bytes();
+        if free >= bytes {
+            return true;
+        }
+        // Free more than is asked for, so that the next requests need not come here.
+        let share = core.pool().budget_bytes() / 16;
+        let mut missing = (bytes - free).max(share) as u64;
+        let slots: Vec<Key> = self.logs.keys().collect();
+        let from = self.evict_from % slots.len().max(1);
+        for slot in slots[from..].iter().chain(&slots[..from]) {
+            let Some(hosted) = self.logs.get_mut(*slot) else { continue };
+            let fair = missing.min(share as u64);
+            missing = missing.saturating_sub(hosted.partition.log.evict(fair));
+            self.evict_from = self.evict_from.wrapping_add(1);
+            if missing == 0 {
+                break;
+            }
+        }
+        core.pool().free_bytes() >= bytes
+    }
+
+    /// Every log's recovery point moves up, and the root's checkpoint says how far each has come.
+    pub(super) fn checkpoint_logs(&mut self, core: &mut ShardCore) {
+        let slots: Vec<Key> = self.logs.keys().collect();
+        let now_ms = core.wall_ms();
+        for slot in slots {
+            if let Some(hosted) = self.logs.get_mut(slot) {
+                hosted.partition.log.expire_producers(now_ms);
+                hosted.partition.log.checkpoint();
+                self.touch(slot);
+            }
+        }
+    }
+
+    /// Where this partition is, from now on.
+    pub(crate) fn set_place(&mut self, of: TopicPartition, place: Place) {
+        if let Some(topic) = self.topics.with_id_mut(of.topic)
+            && let Ok(index) = usize::try_from(of.index)
+            && let Some(entry) = topic.places.get_mut(index)
+        {
+            *entry = place;
+        }
+    }
+}
+
+/// Runs on the shard's helper thread.
+fn run_blocking(
+    data: &DataDir,
+    dir: &Path,
+    io: Io,
+    kind: DiskKind<LogWrite>,
+) -> io::Result<Option<File>> {
+    let path = |name: &PathBuf| dir.join(name);
+    match kind {
+        DiskKind::Create { path: name, size } => {
+            let file = open_segment(data, &path(&name), io, OpenMode::Create)?;
+            let now = file.size()?;
+            if now < size {
+                file.allocate(now, size)?;
+            }
+            data.sync_dir(dir)?;
+            Ok(Some(file))
+        }
+        DiskKind::Replace { path: name, bytes } => data.replace(path(&name), &bytes).map(|()| None),
+        DiskKind::Remove { path: name } => match data.remove(path(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            removed => removed.map(|()| None),
+        },
+        DiskKind::Close => Ok(None),
+        DiskKind::Write { .. }
+        | DiskKind::Sync
+        | DiskKind::Allocate { .. }
+        | DiskKind::Truncate { .. } => unreachable!("these have the segment's own handle"),
+    }
+}
+
+/// Opens a segment as the configuration says.
+pub(crate) fn open_segment(
+    data: &DataDir,
+    path: &Path,
+    io: Io,
+    mode: OpenMode,
+) -> io::Result<File> {
+    match io {
+        Io::Direct => data.open_direct(path, mode),
+        Io::Buffered => data.open_buffered(path, mode),
+    }
+}

@@ -1,0 +1,331 @@
+//! The thin shell of one shard: it takes the shard's events, hands them to the state machines, and carries out what
+//! they decide. Everything that decides is in [`crate::session`], [`crate::partition`], [`crate::api`],
+//! [`crate::metadata`] and `storage`.
+//!
+//! Where a produce request goes: [`Service::received`] → `frames.rs` (whole frames) → `api/produce.rs` (check, append,
+//! wait) → `logs.rs` at the turn's end (group commit) → [`Service::disk_done`] → `logs.rs` (acknowledge) → the reply.
+
+mod checkpoints;
+mod control;
+mod files;
+mod frames;
+mod logs;
+mod lifecycle;
+mod reads;
+pub mod topology;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringlog_shard::buf::{ReadBuf, Slice};
+use ringlog_shard::fs::DataDir;
+use ringlog_shard::{CloseReason, ConnId, Core, Service, ShardId};
+use ringlog_storage::{FileId, Log};
+
+pub use checkpoints::carry_out;
+pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
+pub use files::BlockingDisk;
+pub use lifecycle::{ClosedLog, METADATA_TOPIC_ID, ClosedShard, OpenedLog, log_config, partition_dir};
+pub use logs::Hosted;
+pub use reads::{BlockingRead, ColdRead, ReadFor};
+
+use crate::api::fetch::PendingFetch;
+use crate::api::produce::PendingProduce;
+use crate::api::{PendingControl, PendingOffsets, ReplyTo};
+use crate::config::Config;
+use crate::limiter::LineLimiter;
+use crate::memory::LogMemory;
+use crate::message::Message;
+use crate::metadata::{Controller, Image};
+use crate::partition::Advanced;
+use crate::session::Session;
+use crate::slab::{Key, Slab};
+use crate::topics::Topics;
+
+/// A shard's core with our messages.
+pub type ShardCore = Core<Message>;
+
+/// How often produce timeouts, idle connections and checkpoints are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What all shards of a process share; nothing in it changes while they run, but what they leave behind at the end.
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// The data directory.
+    pub data: DataDir,
+    /// Each shard adds what it leaves behind.
+    pub closed: std::sync::Mutex<Vec<ClosedShard>>,
+}
+
+/// What a disk operation in flight belongs to.
+#[derive(Debug)]
+pub(crate) enum DiskWork {
+    /// An operation of the log in that place.
+    Log { slot: Key, id: u64, file: FileId },
+    /// A read for a fetch or a search by time.
+    Read(ColdRead),
+}
+
+/// One shard of the broker.
+pub struct Shell {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: usize,
+    pub(crate) image: Arc<Image>,
+    pub(crate) topics: Topics,
+    pub(crate) logs: Slab<Hosted>,
+    pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
+    pub(crate) produces: Slab<PendingProduce>,
+    pub(crate) fetches: Slab<PendingFetch>,
+    pub(crate) offsets: Slab<PendingOffsets>,
+    pub(crate) controls: Slab<PendingControl>,
+    pub(crate) disk_works: Slab<DiskWork>,
+    /// Logs with something to write or to tell, looked at once at the turn's end.
+    pub(crate) dirty: Vec<Key>,
+    /// Connections whose next request waits, in the order in which they get their turn.
+    pub(crate) stalled: VecDeque<ConnId>,
+    /// Messages for other shards that found their lane full, by shard. Bounded by requests in flight.
+    outbox: Vec<VecDeque<Message>>,
+    /// Fetches by deadline.
+    pub(crate) deadlines: BTreeSet<(Instant, Key)>,
+    /// Producer ids that may be given out.
+    pub(crate) producer_ids: std::ops::Range<i64>,
+    /// InitProducerId requests that wait for a block of ids.
+    pub(crate) waiting_for_ids: Vec<ReplyTo>,
+    pub(crate) asked_for_ids: bool,
+    /// The controller, on shard 0.
+    pub(crate) seat: Option<Seat>,
+    /// Logs being opened or removed since the last image; when none is left, the image is applied.
+    pub(crate) changing: usize,
+    pub(crate) stopping: bool,
+    stopped: bool,
+    pub(crate) lines: LineLimiter,
+    /// Whose cached chunks are given up next.
+    evict_from: usize,
+    checkpoints: checkpoints::Checkpoints,
+    pub(crate) advanced: Advanced,
+    next_tick: Option<Instant>,
+    last_checkpoint_ms: i64,
+    /// What was opened before the start, and is taken in at the start.
+    opened: Vec<OpenedLog>,
+    controller: Option<(Controller, Log<LogMemory>)>,
+}
+
+impl Shell {
+    /// A shard whose logs are open already.
+    pub fn new(
+        shared: Arc<Shared>,
+        shard: usize,
+        image: Arc<Image>,
+        opened: Vec<OpenedLog>,
+        controller: Option<(Controller, Log<LogMemory>)>,
+    ) -> Shell {
+        let shards = shared.config.shards;
+        Shell {
+            shared,
+            shard,
+            image,
+            topics: Topics::default(),
+            logs: Slab::default(),
+            sessions: HashMap::new(),
+            produces: Slab::default(),
+            fetches: Slab::default(),
+            offsets: Slab::default(),
+            controls: Slab::default(),
+            disk_works: Slab::default(),
+            dirty: Vec::new(),
+            stalled: VecDeque::new(),
+            outbox: (0..shards).map(|_| VecDeque::new()).collect(),
+            deadlines: BTreeSet::new(),
+            producer_ids: 0..0,
+            waiting_for_ids: Vec::new(),
+            asked_for_ids: false,
+            seat: None,
+            changing: 0,
+            stopping: false,
+            stopped: false,
+            lines: LineLimiter::default(),
+            evict_from: 0,
+            checkpoints: checkpoints::Checkpoints::default(),
+            advanced: Advanced::default(),
+            next_tick: None,
+            last_checkpoint_ms: 0,
+            opened,
+            controller,
+        }
+    }
+
+    /// Sends `message` to shard `to`, this one included, at once or as soon as the lane has room.
+    pub(crate) fn post(&mut self, core: &mut ShardCore, to: usize, message: Message) {
+        let queue = &mut self.outbox[to];
+        if to == self.shard || !queue.is_empty() {
+            queue.push_back(message);
+        } else if let Err(message) = core.post(ShardId(to as u16), message) {
+            queue.push_back(message);
+        }
+    }
+
+    fn flush_outbox(&mut self, core: &mut ShardCore) {
+        for to in 0..self.outbox.len() {
+            if to == self.shard {
+                // What it says to itself is heard in the same turn; an answer may bring another message.
+                while let Some(message) = self.outbox[to].pop_front() {
+                    self.handle_message(core, to, message);
+                }
+                continue;
+            }
+            while let Some(message) = self.outbox[to].pop_front() {
+                if let Err(message) = core.post(ShardId(to as u16), message) {
+                    self.outbox[to].push_front(message);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn handle_message(&mut self, core: &mut ShardCore, from: usize, message: Message) {
+        match message {
+            Message::Produce { request, acks, version, parts } => {
+                self.produce_for(core, from, request, acks, version, parts);
+            }
+            Message::Produced { request, results } => self.produced(core, request, &results),
+            Message::Fetch { request, pass, watch, asks } => {
+                self.fetch_for(core, from, request, pass, watch, asks);
+            }
+            Message::Fetched { request, pass, results } => {
+                self.fetched(core, request, pass, results);
+            }
+            Message::Wake { request } => self.wake_fetch(core, request),
+            Message::Offsets { request, asks } => self.offsets_for(core, from, request, asks),
+            Message::OffsetsFound { request, results } => self.offsets_found(core, request, results),
+            Message::Control { request, ask } => self.control_asked(core, from, request, ask),
+            Message::Controlled { request, answer } => self.controlled(core, request, answer),
+            Message::Image(image) => self.apply_image(core, image),
+            Message::Applied { offset } => self.image_applied(core, from, offset),
+            Message::DiskDone { token, result } => self.blocking_done(core, token, result),
+            Message::BlockingRead { read, result } => self.blocking_read_done(core, *read, result),
+            Message::LogOpened { of, opened } => self.log_opened(core, of, *opened),
+            Message::RecoveryPoints(ends) => self.recovery_points_came(ends),
+            Message::CheckpointsWritten => self.checkpoints_written(),
+            Message::LogRemoved => self.log_removed(core),
+            Message::Stop => self.begin_stop(core),
+        }
+    }
+
+    fn tick(&mut self, core: &mut ShardCore) {
+        self.expire_produces(core);
+        self.close_idle_connections(core);
+        let now_ms = core.wall_ms();
+        let interval = self.shared.config.defaults.log_flush_offset_checkpoint_interval_ms;
+        if now_ms - self.last_checkpoint_ms >= interval {
+            self.last_checkpoint_ms = now_ms;
+            self.checkpoint_logs(core);
+        }
+        self.tell_recovery_points(core);
+        self.write_checkpoints(core);
+        self.reopen_failed_logs(core);
+        self.lines.report();
+    }
+
+    /// The earliest moment at which something must happen by itself.
+    fn schedule(&mut self, core: &mut ShardCore) {
+        let fetch = self.deadlines.first().map(|(at, _)| *at);
+        let tick = self.next_tick;
+        core.wake_at(fetch.into_iter().chain(tick).min());
+    }
+
+    /// Whether anything is going on that time alone may end.
+    fn needs_tick(&self) -> bool {
+        !self.sessions.is_empty() || !self.produces.is_empty() || self.logs_need_tick()
+    }
+}
+
+impl Service for Shell {
+    type Message = Message;
+
+    fn start(&mut self, core: &mut ShardCore) {
+        self.last_checkpoint_ms = core.wall_ms();
+        self.place_all_topics();
+        if let Some((machine, log)) = self.controller.take() {
+            self.take_seat(machine, log);
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        core: &mut ShardCore,
+        conn: ConnId,
+        _listener: usize,
+        peer: SocketAddr,
+    ) -> bool {
+        if self.stopping {
+            return false;
+        }
+        self.sessions.insert(conn, Session::new(peer, core.wall_ms()));
+        true
+    }
+
+    fn received(&mut self, core: &mut ShardCore, conn: ConnId, bytes: &[u8]) {
+        self.on_bytes(core, conn, bytes);
+    }
+
+    fn drained(&mut self, core: &mut ShardCore, conn: ConnId) {
+        self.on_drained(core, conn);
+    }
+
+    fn closed(&mut self, _core: &mut ShardCore, conn: ConnId, why: CloseReason) {
+        if let Some(session) = self.sessions.remove(&conn) {
+            tracing::debug!(peer = %session.peer, ?why, "connection closed");
+        }
+    }
+
+    fn disk_done(
+        &mut self,
+        core: &mut ShardCore,
+        token: u64,
+        result: io::Result<u32>,
+        read: Option<ReadBuf>,
+    ) {
+        match self.disk_works.remove(Key::from_u64(token)) {
+            Some(DiskWork::Log { slot, id, .. }) => self.log_done(slot, id, result),
+            Some(DiskWork::Read(cold)) => self.read_done(core, cold, result, read),
+            None => tracing::error!(token, "a disk operation ended that nobody began"),
+        }
+    }
+
+    fn message(&mut self, core: &mut ShardCore, from: ShardId, message: Message) {
+        self.handle_message(core, from.index(), message);
+    }
+
+    fn timer(&mut self, core: &mut ShardCore) {
+        let now = core.now();
+        while let Some(&(at, key)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            self.expire_fetch(core, key);
+        }
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.next_tick = None;
+            self.tick(core);
+        }
+    }
+
+    fn turn_end(&mut self, core: &mut ShardCore) {
+        self.commit(core);
+        self.resume_stalled(core);
+        self.flush_outbox(core);
+        self.commit(core);
+        if self.next_tick.is_none() && self.needs_tick() {
+            self.next_tick = Some(core.now() + TICK);
+        }
+        if self.stopping {
+            self.try_to_stop(core);
+        }
+        self.schedule(core);
+    }
+}

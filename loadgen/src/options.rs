@@ -1,0 +1,386 @@
+//! The options of each workload, as the command line names them. The same structures configure
+//! a workload that runs in process, and stand in its JSON report.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::payload::STAMP_BYTES;
+
+/// More requests than this on one connection only measure the queue.
+pub const INFLIGHT_MAX: usize = 1024;
+/// Brokers remember this many batches of an idempotent producer, so no more may be under way.
+pub const IDEMPOTENT_INFLIGHT_MAX: usize = 5;
+/// As many connections as one process can reasonably hold; also what a producer id has room for.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// What a request may hold: just below Kafka's `socket.request.max.bytes`.
+pub const REQUEST_BYTES_MAX: usize = 100_000_000;
+
+const _: () = assert!(CONNECTIONS_MAX < 1 << 16);
+
+/// Which replicas must have a batch before the broker acknowledges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Acks {
+    /// None: the broker does not answer.
+    #[value(name = "0")]
+    #[serde(rename = "0")]
+    None,
+    /// The leader.
+    #[value(name = "1")]
+    #[serde(rename = "1")]
+    Leader,
+    /// Every in-sync replica.
+    All,
+}
+
+impl Acks {
+    /// As Produce requests spell it.
+    pub fn code(self) -> i16 {
+        match self {
+            Acks::None => 0,
+            Acks::Leader => 1,
+            Acks::All => -1,
+        }
+    }
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At the first message there is.
+    Earliest,
+    /// After the last message there is.
+    Latest,
+    /// At this offset of every partition.
+    Offset(i64),
+}
+
+impl std::str::FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<From, String> {
+        match text {
+            "earliest" => Ok(From::Earliest),
+            "latest" => Ok(From::Latest),
+            offset => match offset.parse() {
+                Ok(offset) if offset >= 0 => Ok(From::Offset(offset)),
+                _ => Err(format!("expected earliest, latest or an offset, found {text:?}")),
+            },
+        }
+    }
+}
+
+impl Serialize for From {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            From::Earliest => serializer.serialize_str("earliest"),
+            From::Latest => serializer.serialize_str("latest"),
+            From::Offset(offset) => serializer.serialize_i64(*offset),
+        }
+    }
+}
+
+/// What every workload needs.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Common {
+    /// Address of a broker to ask for the topic's leaders (several, separated by commas)
+    #[arg(long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    pub bootstrap: String,
+    /// Topic to use; it is created when it does not exist
+    #[arg(long, default_value = "loadgen")]
+    pub topic: String,
+    /// Partitions to create it with; an existing topic is used as it is  [default: 4]
+    #[arg(long)]
+    pub partitions: Option<i32>,
+    /// Replicas to create it with
+    #[arg(long, default_value_t = 1)]
+    pub replication_factor: i16,
+    /// TCP connections, spread over the leaders
+    #[arg(long, default_value_t = 4)]
+    pub connections: usize,
+    /// Requests under way on each connection
+    #[arg(long, default_value_t = 5)]
+    pub inflight: usize,
+    /// Seconds to measure, after the warm-up
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<f64>,
+    /// Messages to measure, after the warm-up
+    #[arg(long, value_name = "COUNT")]
+    pub messages: Option<u64>,
+    /// Seconds to run before measuring
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub warmup: f64,
+    /// Seconds that a request may stay unanswered, reconnections included, before the run fails
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Write checkable messages, check what is read
+    #[arg(long)]
+    pub verify: bool,
+    /// Run on this processor only
+    #[arg(long, value_name = "N")]
+    pub cpu: Option<usize>,
+    /// Print one JSON object instead of the report
+    #[arg(long)]
+    pub json: bool,
+    /// Show the live line even when stderr is not a terminal
+    #[arg(long)]
+    pub progress: bool,
+}
+
+/// What a producing workload needs.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Producing {
+    /// Bytes of each message's value
+    #[arg(long, default_value_t = 100)]
+    pub message_bytes: usize,
+    /// Messages in each partition's batch
+    #[arg(long, default_value_t = 640)]
+    pub batch_messages: usize,
+    /// Partitions that one request writes to
+    #[arg(long, default_value_t = 1)]
+    pub partitions_per_request: usize,
+    /// 0, 1 or all
+    #[arg(long, value_enum, default_value = "all")]
+    pub acks: Acks,
+    /// Messages a second, whatever the broker does; latency counts from the intended send time
+    #[arg(long, value_name = "MESSAGES_PER_SECOND")]
+    pub rate: Option<f64>,
+    /// Each connection is an idempotent producer: nothing is lost, repeated or reordered by retries
+    #[arg(long)]
+    pub idempotent: bool,
+    /// Append one line for each acknowledged request and partition (needs --verify)
+    #[arg(long, value_name = "FILE")]
+    pub ack_log: Option<PathBuf>,
+    /// Highest version of Produce to use
+    #[arg(long, value_name = "VERSION")]
+    pub produce_version: Option<i16>,
+}
+
+/// What a consuming workload needs.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Consuming {
+    /// Bytes that one fetch may return
+    #[arg(long, default_value_t = 50 * 1024 * 1024)]
+    pub fetch_max_bytes: i32,
+    /// Bytes that one fetch may return of each partition
+    #[arg(long, default_value_t = 1024 * 1024)]
+    pub partition_max_bytes: i32,
+    /// Bytes that the broker waits for
+    #[arg(long, default_value_t = 1)]
+    pub min_bytes: i32,
+    /// Milliseconds that the broker waits for them
+    #[arg(long, default_value_t = 500)]
+    pub max_wait_ms: i32,
+    /// Highest version of Fetch to use
+    #[arg(long, value_name = "VERSION")]
+    pub fetch_version: Option<i16>,
+}
+
+/// `ringlog-loadgen produce`.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct ProduceOptions {
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub producing: Producing,
+    /// Speak the bare protocol of the ceiling server: --partitions-per-request batches a request
+    #[arg(long)]
+    pub bare: bool,
+}
+
+/// `ringlog-loadgen consume`.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct ConsumeOptions {
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub consuming: Consuming,
+    /// earliest, latest or an offset. Without --duration and --messages, reading stops at the end
+    /// that the topic has when the run begins
+    #[arg(long, default_value = "earliest")]
+    pub from: From,
+    /// Begin again at --from when the end is reached: a hot read for as long as --duration says
+    #[arg(long)]
+    pub repeat: bool,
+    /// Check that every message acknowledged in this file (of produce --ack-log) is read once, at
+    /// its offset (needs --verify)
+    #[arg(long, value_name = "FILE")]
+    pub check_acks: Option<PathBuf>,
+}
+
+/// `ringlog-loadgen end-to-end`.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct EndToEndOptions {
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub producing: Producing,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub consuming: Consuming,
+    /// TCP connections that read  [default: as many as write, at most one for each partition]
+    #[arg(long)]
+    pub consumer_connections: Option<usize>,
+}
+
+impl Common {
+    /// The time limit of one request.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.timeout)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        within("--connections", self.connections, 1, CONNECTIONS_MAX)?;
+        within("--inflight", self.inflight, 1, INFLIGHT_MAX)?;
+        for (name, seconds) in [
+            ("--duration", self.duration.unwrap_or(1.0)),
+            ("--timeout", self.timeout),
+            ("--warmup", self.warmup + 1.0),
+        ] {
+            if !(seconds > 0.0 && seconds < 1e9) {
+                return Err(Error::Usage(format!(
+                    "{name}: expected seconds above 0, found {seconds}"
+                )));
+            }
+        }
+        if self.partitions.is_some_and(|partitions| partitions < 1) {
+            return Err(Error::Usage("--partitions: expected at least 1".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Producing {
+    /// Whether every request differs from the one before it.
+    pub fn is_stamped(&self, common: &Common) -> bool {
+        common.verify || self.idempotent
+    }
+
+    fn check(&self, common: &Common, bare: bool) -> Result<(), Error> {
+        let bytes_min = if common.verify { STAMP_BYTES } else { 0 };
+        within("--message-bytes", self.message_bytes, bytes_min, REQUEST_BYTES_MAX)?;
+        within("--batch-messages", self.batch_messages, 1, 1_000_000)?;
+        within("--partitions-per-request", self.partitions_per_request, 1, 100_000)?;
+        let request_bytes =
+            (self.message_bytes + 32) * self.batch_messages * self.partitions_per_request;
+        if request_bytes > REQUEST_BYTES_MAX {
+            return Err(Error::Usage(format!(
+                "--message-bytes × --batch-messages × --partitions-per-request: expected at most \
+                 {REQUEST_BYTES_MAX} bytes a request, found about {request_bytes}"
+            )));
+        }
+        if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
+            return Err(Error::Usage("--rate: expected messages a second above 0".into()));
+        }
+        if self.idempotent && self.acks != Acks::All {
+            return Err(Error::Usage("--idempotent needs --acks all".into()));
+        }
+        if self.idempotent && common.inflight > IDEMPOTENT_INFLIGHT_MAX {
+            return Err(Error::Usage(format!(
+                "--idempotent allows at most {IDEMPOTENT_INFLIGHT_MAX} requests under way \
+                 (brokers remember that many), found --inflight {}",
+                common.inflight
+            )));
+        }
+        if self.ack_log.is_some() && (!common.verify || self.acks == Acks::None) {
+            return Err(Error::Usage("--ack-log needs --verify and --acks 1 or all".into()));
+        }
+        if bare && (self.idempotent || common.verify || self.acks == Acks::None) {
+            return Err(Error::Usage(
+                "--bare goes with neither --verify, --idempotent nor --acks 0".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Consuming {
+    fn check(&self) -> Result<(), Error> {
+        for (name, value) in [
+            ("--fetch-max-bytes", self.fetch_max_bytes),
+            ("--partition-max-bytes", self.partition_max_bytes),
+            ("--min-bytes", self.min_bytes.saturating_add(1)),
+            ("--max-wait-ms", self.max_wait_ms.saturating_add(1)),
+        ] {
+            if value < 1 {
+                return Err(Error::Usage(format!("{name}: a negative number makes no sense")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ProduceOptions {
+    /// Whether the options make sense together.
+    pub fn check(&self) -> Result<(), Error> {
+        self.common.check()?;
+        self.producing.check(&self.common, self.bare)?;
+        bounded(&self.common)
+    }
+}
+
+impl ConsumeOptions {
+    /// Whether the options make sense together.
+    pub fn check(&self) -> Result<(), Error> {
+        self.common.check()?;
+        self.consuming.check()?;
+        if self.check_acks.is_some() && !self.common.verify {
+            return Err(Error::Usage("--check-acks needs --verify".into()));
+        }
+        if self.repeat && (self.common.verify || self.from == From::Latest) {
+            return Err(Error::Usage(
+                "--repeat goes with neither --verify nor --from latest".into(),
+            ));
+        }
+        if self.repeat || self.from == From::Latest { bounded(&self.common) } else { Ok(()) }
+    }
+}
+
+impl EndToEndOptions {
+    /// Whether the options make sense together.
+    pub fn check(&self) -> Result<(), Error> {
+        self.common.check()?;
+        self.producing.check(&self.common, false)?;
+        self.consuming.check()?;
+        within("--message-bytes", self.producing.message_bytes, STAMP_BYTES, REQUEST_BYTES_MAX)?;
+        if self.producing.acks == Acks::None {
+            return Err(Error::Usage(
+                "end-to-end needs --acks 1 or all: it reads until all that was \
+                                     acknowledged has arrived"
+                    .into(),
+            ));
+        }
+        bounded(&self.common)
+    }
+}
+
+fn bounded(common: &Common) -> Result<(), Error> {
+    if common.duration.is_none() && common.messages.is_none() {
+        return Err(Error::Usage("expected --duration SECONDS or --messages COUNT".into()));
+    }
+    Ok(())
+}
+
+fn within(name: &str, value: usize, min: usize, max: usize) -> Result<(), Error> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{name}: expected {min} to {max}, found {value}")))
+}

@@ -1,0 +1,455 @@
+//! The producing engine: connections to the leaders, each with its flow of prebuilt requests.
+//!
+//! Closed loop: every connection keeps its requests in flight. Open loop: requests leave when the
+//! schedule says, or as soon after as a slot is free. A connection that is lost is made again, and
+//! its flow goes on where it was; a run ends well only when every request was acknowledged.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::{Poll, Registry, Token};
+use ringlog_wire::api;
+
+pub mod flow;
+pub mod frames;
+
+use crate::ack_log::AckLog;
+use crate::client::{Connection, SLICES_MAX};
+use crate::cluster::{Cluster, PARTITIONS_DEFAULT};
+use crate::control::{self, Control};
+use crate::drive::{self, Engine, TICK};
+use crate::error::Error;
+use crate::lane::{self, Backoff};
+use crate::meter::WallClock;
+use crate::options::{Common, ProduceOptions, Producing};
+use crate::rate::Schedule;
+use crate::report::Report;
+use crate::tally::Tally;
+use flow::{Flow, Setup};
+use frames::{Frame, Framing, Pattern};
+
+/// How many writes one connection makes before the others get their turn.
+const WRITES_PER_TURN: usize = 16;
+
+/// Runs `ringlog-loadgen produce`. An `Err` is a run that could not start; one that failed later
+/// says so in its report.
+pub fn run(options: &ProduceOptions) -> Result<Report<ProduceOptions>, Error> {
+    options.check()?;
+    let mut poll = Poll::new().map_err(|error| Error::io("poll", error))?;
+    let registry = poll.registry().try_clone().map_err(|error| Error::io("poll", error))?;
+    let run = Run { id: lane::run_id(), clock: WallClock::start() };
+    let cluster = if options.bare { None } else { Some(Cluster::open(&options.common)?) };
+    let mut producer = Producer::open(&options.common, &options.producing, cluster, registry, run)?;
+    let result = drive::drive(&mut poll, &mut producer, options.common.progress);
+    Ok(producer.report(options.clone(), result.err()))
+}
+
+/// What tells this run's messages from another's.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// The upper bits of every producer id.
+    pub id: u64,
+    /// The clock of the stamps.
+    pub clock: WallClock,
+}
+
+/// A leader, its partitions, and the requests that go to it.
+type Group = (i32, Rc<Vec<i32>>, Rc<Vec<Frame>>);
+
+/// One connection and its requests.
+#[derive(Debug)]
+struct Lane {
+    leader: i32,
+    partitions: Rc<Vec<i32>>,
+    connection: Option<Connection>,
+    flow: Flow,
+    backoff: Backoff,
+    /// The place of its next request in the schedule of all.
+    next: u64,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Producer {
+    options: Producing,
+    common: Common,
+    run: Run,
+    registry: Registry,
+    cluster: Option<Cluster>,
+    setup: Rc<Setup>,
+    lanes: Vec<Lane>,
+    /// What was counted.
+    pub tally: Tally,
+    schedule: Option<Schedule>,
+    due: u64,
+    again: Vec<usize>,
+    begin_at: Instant,
+    stop_at: Option<Instant>,
+    remaining: Option<u64>,
+    stopping: bool,
+    look_at: Instant,
+}
+
+impl Producer {
+    /// Connects everything. Without a cluster it speaks the bare protocol.
+    pub fn open(
+        common: &Common,
+        options: &Producing,
+        cluster: Option<Cluster>,
+        registry: Registry,
+        run: Run,
+    ) -> Result<Producer, Error> {
+        let by_leader = match &cluster {
+            Some(cluster) => cluster.by_leader(),
+            None => {
+                let batches = options.partitions_per_request as i32;
+                BTreeMap::from([(0, (0..batches.max(PARTITIONS_DEFAULT)).collect())])
+            }
+        };
+        let leaders: Vec<i32> = by_leader.keys().copied().collect();
+        lane::check_connections(common.connections, leaders.len())?;
+        let mut tally = Tally::default();
+        let framing = negotiate(common, options, &cluster, &leaders, &mut tally)?;
+        let now = Instant::now();
+        let timestamp_ms = (run.clock.nanos(now) / 1_000_000) as i64;
+        let setup = Rc::new(Setup {
+            framing,
+            pattern: Pattern::new(options.batch_messages, options.message_bytes, timestamp_ms),
+            verify: common.verify,
+            stamped: options.is_stamped(common),
+            answered: options.acks.code() != 0 || cluster.is_none(),
+            idempotent: options.idempotent,
+            clock: run.clock,
+        });
+        if let Some(path) = &options.ack_log {
+            tally.ack_log = Some(AckLog::open(path)?);
+        }
+        let mut producer = Producer {
+            options: options.clone(),
+            common: common.clone(),
+            run,
+            registry,
+            cluster,
+            setup,
+            lanes: Vec::new(),
+            tally,
+            schedule: None,
+            due: 0,
+            again: Vec::new(),
+            begin_at: now,
+            stop_at: None,
+            remaining: common.messages,
+            stopping: false,
+            look_at: now,
+        };
+        producer.connect_all(&by_leader)?;
+        producer.start();
+        Ok(producer)
+    }
+
+    fn connect_all(&mut self, by_leader: &BTreeMap<i32, Vec<i32>>) -> Result<(), Error> {
+        let groups: Vec<Group> = by_leader
+            .iter()
+            .map(|(leader, partitions)| {
+                let frames =
+                    templates(&self.setup, partitions, self.options.partitions_per_request);
+                (*leader, Rc::new(partitions.clone()), Rc::new(frames))
+            })
+            .collect();
+        for index in 0..self.common.connections {
+            let (leader, partitions, frames) = &groups[index % groups.len()];
+            let flow = Flow::new(
+                Rc::clone(&self.setup),
+                Rc::clone(frames),
+                index / groups.len(),
+                self.common.inflight,
+                self.run.id << 16 | index as u64,
+            );
+            self.lanes.push(Lane {
+                leader: *leader,
+                partitions: Rc::clone(partitions),
+                connection: None,
+                flow,
+                backoff: Backoff::default(),
+                next: index as u64,
+            });
+            self.connect(index)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        let now = Instant::now();
+        self.begin_at = now + Duration::from_secs_f64(self.common.warmup);
+        let duration = self.common.duration.map(Duration::from_secs_f64);
+        self.stop_at = duration.map(|duration| self.begin_at + duration);
+        let requests = self.lanes.iter().map(|lane| lane.flow.next_messages() as f64);
+        let mean = requests.sum::<f64>() / self.lanes.len() as f64;
+        self.schedule = self.options.rate.map(|rate| Schedule::new(now, rate, mean));
+        self.again = (0..self.lanes.len()).collect();
+    }
+
+    /// Opens the connection of a lane to its leader.
+    fn connect(&mut self, index: usize) -> Result<(), Error> {
+        let lane = &mut self.lanes[index];
+        let token = Token(index);
+        let Some(cluster) = &self.cluster else {
+            let address = &self.common.bootstrap;
+            let stream = control::connect(address)?;
+            lane.connection = Some(Connection::new(stream, address, &self.registry, token)?);
+            return Ok(());
+        };
+        let mut control = cluster.connect(lane.leader)?;
+        let negotiated =
+            control.versions().negotiate(&api::produce::API, self.options.produce_version)?;
+        if let Framing::Kafka { version, .. } = self.setup.framing
+            && negotiated < version
+        {
+            return Err(Error::Broker(format!(
+                "broker {} serves Produce up to {negotiated}, the run began with {version}; \
+                 give --produce-version {negotiated}",
+                lane.leader
+            )));
+        }
+        if self.options.idempotent && lane.flow.identity.is_none() {
+            lane.flow.identity = Some(control.init_producer_id()?);
+        }
+        let peer = control.peer().to_owned();
+        let stream = control.into_stream();
+        lane.connection = Some(Connection::new(stream, &peer, &self.registry, token)?);
+        Ok(())
+    }
+
+    /// The run's report.
+    pub fn report<O: serde::Serialize>(&self, options: O, failure: Option<Error>) -> Report<O> {
+        let retries = self.lanes.iter().map(|lane| lane.flow.retries).sum();
+        let mut report = self.tally.report("produce", self.run.id, retries, options);
+        let begun: u64 = self.lanes.iter().map(|lane| lane.flow.begun()).sum();
+        report.unsent = self.due.saturating_sub(begun);
+        report.failure = failure.map(|error| error.to_string());
+        report
+    }
+
+    /// Fills and writes as much as there is room for.
+    fn pump(&mut self, index: usize) -> Result<(), Error> {
+        for _ in 0..WRITES_PER_TURN {
+            self.fill(index);
+            let lane = &mut self.lanes[index];
+            let Some(connection) = &mut lane.connection else { return Ok(()) };
+            if !lane.flow.has_queued() || !connection.is_writable() {
+                return Ok(());
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = lane.flow.slices(&mut slices);
+            match connection.send(&slices[..count]) {
+                Ok(bytes) => {
+                    if !self.setup.answered {
+                        self.tally.now = Instant::now();
+                    }
+                    lane.flow.sent(bytes, &mut self.tally);
+                }
+                Err(error) => return self.lost(index, error),
+            }
+        }
+        self.again.push(index);
+        Ok(())
+    }
+
+    fn fill(&mut self, index: usize) {
+        let now = self.tally.now;
+        let lane = &mut self.lanes[index];
+        while lane.flow.can_fill() && lane.connection.is_some() && !self.stopping {
+            let mut intended = now;
+            if let Some(schedule) = &self.schedule {
+                intended = schedule.at(lane.next);
+                if intended > now {
+                    return;
+                }
+                lane.next += self.common.connections as u64;
+            }
+            let messages = lane.flow.fill(intended, now);
+            if let Some(remaining) = &mut self.remaining
+                && self.tally.meter.is_measuring()
+            {
+                *remaining = remaining.saturating_sub(messages);
+                self.stopping |= *remaining == 0;
+            }
+        }
+    }
+
+    fn receive(&mut self, index: usize) -> Result<(), Error> {
+        let lane = &mut self.lanes[index];
+        let Some(connection) = &mut lane.connection else { return Ok(()) };
+        let (flow, tally) = (&mut lane.flow, &mut self.tally);
+        let received = connection.receive(|content| flow.answer(content, tally));
+        if let Some(log) = &mut self.tally.ack_log {
+            log.flush()?;
+        }
+        match received {
+            Ok(()) => {
+                if lane.flow.is_failing() && lane.flow.is_quiet() && !lane.backoff.is_waiting() {
+                    lane.backoff.wait(self.tally.now);
+                } else if !lane.flow.is_failing() {
+                    lane.backoff = Backoff::default();
+                }
+                Ok(())
+            }
+            Err(error) => self.lost(index, error),
+        }
+    }
+
+    /// Handles a lost connection; other errors go on to the caller.
+    fn lost(&mut self, index: usize, error: Error) -> Result<(), Error> {
+        if !error.is_connection_loss() {
+            return Err(error);
+        }
+        if !self.stopping || !self.lanes[index].flow.is_idle() {
+            self.tally.error("connection lost", || error.to_string());
+        }
+        let lane = &mut self.lanes[index];
+        lane.connection = None;
+        lane.flow.lost();
+        lane.backoff.wait(self.tally.now);
+        Ok(())
+    }
+
+    /// Sends again what waits for it, over a new connection if need be.
+    fn mend(&mut self, index: usize) -> Result<(), Error> {
+        let partitions = Rc::clone(&self.lanes[index].partitions);
+        let leader = match &mut self.cluster {
+            Some(cluster) => cluster.leader_of(&partitions),
+            None => Ok(0),
+        };
+        let connected = leader.and_then(|leader| {
+            let lane = &mut self.lanes[index];
+            if lane.leader == leader && lane.connection.is_some() {
+                return Ok(());
+            }
+            lane.leader = leader;
+            lane.connection = None;
+            self.connect(index)?;
+            self.tally.reconnections += 1;
+            Ok(())
+        });
+        match connected {
+            Ok(()) => {
+                self.lanes[index].backoff.stop();
+                self.lanes[index].flow.resubmit();
+                self.pump(index)
+            }
+            Err(error) if error.is_connection_loss() => {
+                self.tally.error("reconnection failed", || error.to_string());
+                self.lanes[index].backoff.wait(Instant::now());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks after deadlines and backoffs.
+    fn look(&mut self, now: Instant) -> Result<(), Error> {
+        self.look_at = now + TICK;
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            if let Some(oldest) = lane.flow.oldest()
+                && now.saturating_duration_since(oldest) > self.common.timeout()
+            {
+                let unanswered: u64 = self.lanes.iter().map(|lane| lane.flow.unanswered()).sum();
+                let what = format!("{unanswered} messages were not acknowledged");
+                return Err(self.tally.timed_out(&what, self.common.timeout));
+            }
+            if lane.backoff.is_over(now) {
+                self.mend(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps the connections whose requests have come due.
+    fn pump_due(&mut self, schedule: Schedule, now: Instant) -> Result<Instant, Error> {
+        let due = schedule.due(now);
+        let connections = self.lanes.len() as u64;
+        for n in self.due.max(due.saturating_sub(connections))..due {
+            self.pump((n % connections) as usize)?;
+        }
+        self.due = due;
+        Ok(schedule.at(due))
+    }
+}
+
+impl Engine for Producer {
+    fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
+        self.tally.now = Instant::now();
+        if writable && let Some(connection) = &mut self.lanes[index].connection {
+            connection.set_writable();
+        }
+        if readable {
+            self.receive(index)?;
+            self.tally.now = Instant::now();
+        }
+        self.pump(index)
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
+        self.tally.now = now;
+        if !self.tally.meter.is_measuring() && now >= self.begin_at {
+            self.tally.meter.begin(now);
+        }
+        self.stopping |= self.stop_at.is_some_and(|at| now >= at);
+        if now >= self.look_at {
+            self.look(now)?;
+        }
+        for index in std::mem::take(&mut self.again) {
+            self.pump(index)?;
+        }
+        let next = match self.schedule {
+            Some(schedule) if !self.stopping => Some(self.pump_due(schedule, now)?),
+            _ => None,
+        };
+        Ok(if self.again.is_empty() { next } else { Some(now) })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stopping && self.lanes.iter().all(|lane| lane.flow.is_idle())
+    }
+
+    fn progress(&mut self, seconds: f64) -> String {
+        self.tally.progress("produce", seconds)
+    }
+}
+
+/// One request for each group of a leader's partitions.
+fn templates(setup: &Setup, partitions: &[i32], per_request: usize) -> Vec<Frame> {
+    let group = |group: &[i32]| {
+        let batches: Vec<(i32, &[u8])> =
+            group.iter().map(|partition| (*partition, setup.pattern.bytes())).collect();
+        setup.framing.frame(&batches)
+    };
+    partitions.chunks(per_request).map(group).collect()
+}
+
+/// The version of Produce that every leader speaks.
+fn negotiate(
+    common: &Common,
+    options: &Producing,
+    cluster: &Option<Cluster>,
+    leaders: &[i32],
+    tally: &mut Tally,
+) -> Result<Framing, Error> {
+    let Some(cluster) = cluster else { return Ok(Framing::Bare) };
+    let mut version = options.produce_version.unwrap_or(i16::MAX);
+    for leader in leaders {
+        let control: Control = cluster.connect(*leader)?;
+        version = control.versions().negotiate(&api::produce::API, Some(version))?;
+    }
+    tally.versions.insert(api::produce::API.name, version);
+    Ok(Framing::Kafka {
+        version,
+        acks: options.acks.code(),
+        timeout_ms: (common.timeout * 1e3) as i32,
+        topic: cluster.topic().to_owned(),
+        topic_id: cluster.topic_id(),
+    })
+}

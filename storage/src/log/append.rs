@@ -1,0 +1,206 @@
+//! Append: check, place, copy once. Nothing here touches a disk.
+
+use ringlog_wire::batch::{
+    Batch, BatchHeader, HEADER_BYTES, TimestampType, encode_offset_and_epoch,
+};
+
+use super::Log;
+use crate::index::NO_TIMESTAMP;
+use crate::ops::Memory;
+use crate::producer::{ProducerBatch, ProducerError, ProducerTable, Verdict};
+use crate::tail::BatchAt;
+
+/// Bytes of a batch that hold base offset and leader epoch, outside the CRC.
+const STAMPED_BYTES: usize = 16;
+const _: () = assert!(STAMPED_BYTES < HEADER_BYTES);
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The first record's offset.
+    pub base_offset: i64,
+    /// The last record's offset.
+    pub last_offset: i64,
+    /// The broker's timestamp when the batch carries it, else -1.
+    pub log_append_time: i64,
+    /// The batch was in the log already: nothing was appended, answer with these offsets.
+    pub duplicate: bool,
+}
+
+/// Why a batch was not appended. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The producer's sequence or epoch does not fit.
+    Producer(ProducerError),
+    /// The batch's leader epoch is older than the log's.
+    StaleEpoch {
+        /// The newest epoch in the log.
+        latest: i32,
+    },
+    /// The batch is larger than a segment may be.
+    TooLarge {
+        /// `segment.bytes`.
+        segment_bytes: u64,
+    },
+    /// The header is impossible: a negative count or delta, an offset past the last one.
+    Malformed,
+    /// No chunk memory is left; try again when some was given back.
+    NoMemory,
+    /// An operation failed; see [`Log::failure`].
+    Failed,
+}
+
+impl std::fmt::Display for AppendError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AppendError::Producer(error) => error.fmt(out),
+            AppendError::StaleEpoch { latest } => {
+                write!(out, "the leader epoch is older than the log's, {latest}")
+            }
+            AppendError::TooLarge { segment_bytes } => {
+                write!(out, "the batch is larger than segment.bytes = {segment_bytes}")
+            }
+            AppendError::Malformed => out.write_str("the batch's header is impossible"),
+            AppendError::NoMemory => out.write_str("the memory for log chunks is exhausted"),
+            AppendError::Failed => out.write_str("the log failed and must be reopened"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// What the producer table wants to know of a batch.
+pub(crate) fn producer_batch(header: &BatchHeader, base_offset: i64) -> ProducerBatch {
+    ProducerBatch {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        first_sequence: header.base_sequence,
+        offset_delta: header.last_offset_delta,
+        base_offset,
+        timestamp: header.max_timestamp,
+        transactional: header.is_transactional(),
+    }
+}
+
+/// Notes a batch that is in the log.
+pub(crate) fn note_producer(table: &mut ProducerTable, header: &BatchHeader, base_offset: i64) {
+    if header.producer_id < 0 || header.producer_epoch < 0 || header.last_offset_delta < 0 {
+        return;
+    }
+    if header.is_control() {
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        let coordinator_epoch = table.get(id).map_or(-1, |entry| entry.coordinator_epoch);
+        table.update_marker(id, epoch, coordinator_epoch, header.max_timestamp);
+    } else if header.base_sequence >= 0 {
+        table.update(&producer_batch(header, base_offset));
+    }
+}
+
+impl<M: Memory> Log<M> {
+    /// Appends one batch whose CRC and records the caller has checked. Its bytes are copied once,
+    /// with the base offset and `leader_epoch` stamped in. After an error nothing has changed.
+    pub fn append(
+        &mut self,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+        leader_epoch: i32,
+    ) -> Result<Appended, AppendError> {
+        if self.failure.is_some() {
+            return Err(AppendError::Failed);
+        }
+        let header = *batch.header();
+        self.check_batch(&header, leader_epoch)?;
+        if header.has_producer_id() && !header.is_control() {
+            let known = producer_batch(&header, self.end);
+            match self.producers.check(&known).map_err(AppendError::Producer)? {
+                Verdict::Append => {}
+                Verdict::Duplicate(entry) => {
+                    return Ok(Appended {
+                        base_offset: entry.base_offset(),
+                        last_offset: entry.last_offset,
+                        log_append_time: append_time(&header, entry.timestamp),
+                        duplicate: true,
+                    });
+                }
+            }
+        }
+        let bytes = header.size();
+        let reserved = if self.must_roll(&header, now_ms) {
+            let next = crate::tail::Tail::new(0, Vec::new());
+            let reserved = next.reserve(memory, bytes, now_ms).ok_or(AppendError::NoMemory)?;
+            self.roll();
+            reserved
+        } else {
+            let tail = &self.active().tail;
+            tail.reserve(memory, bytes, now_ms).ok_or(AppendError::NoMemory)?
+        };
+        let header = BatchHeader { base_offset: self.end, ..header };
+        self.place(now_ms, reserved, batch, &header, leader_epoch);
+        Ok(Appended {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            log_append_time: append_time(&header, header.max_timestamp),
+            duplicate: false,
+        })
+    }
+
+    fn check_batch(&self, header: &BatchHeader, leader_epoch: i32) -> Result<(), AppendError> {
+        if header.last_offset_delta < 0 || header.producer_id < -1 {
+            return Err(AppendError::Malformed);
+        }
+        if header.has_producer_id() && !header.is_control() && header.base_sequence < 0 {
+            return Err(AppendError::Malformed);
+        }
+        if self.end.checked_add(i64::from(header.last_offset_delta) + 1).is_none() {
+            return Err(AppendError::Malformed);
+        }
+        if header.size() as u64 > self.config.segment_bytes {
+            return Err(AppendError::TooLarge { segment_bytes: self.config.segment_bytes });
+        }
+        match self.epochs.latest() {
+            Some(latest) if leader_epoch < latest.epoch => {
+                Err(AppendError::StaleEpoch { latest: latest.epoch })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn place(
+        &mut self,
+        now_ms: i64,
+        reserved: crate::tail::Reserved<<M as Memory>::Chunk>,
+        batch: &Batch<'_>,
+        header: &BatchHeader,
+        leader_epoch: i32,
+    ) {
+        let bytes = batch.bytes();
+        let mut stamped = [0; STAMPED_BYTES];
+        stamped.copy_from_slice(&bytes[..STAMPED_BYTES]);
+        encode_offset_and_epoch(&mut stamped, header.base_offset, leader_epoch);
+        let index_interval_bytes = self.config.index_interval_bytes;
+        let segment = self.active_mut();
+        assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");
+        let parts = [&stamped[..], &bytes[STAMPED_BYTES..]];
+        segment.tail.append(reserved, header.base_offset, parts, now_ms);
+        segment.note(header, index_interval_bytes);
+        assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");
+        segment.created_ms.get_or_insert(now_ms);
+        let mark = BatchAt { offset: header.next_offset(), position: segment.size };
+        let writer = segment.writer.as_mut().expect("the active segment has a writer");
+        writer.marks.push_back(mark);
+        if leader_epoch >= 0 && self.epochs.latest().is_none_or(|e| e.epoch < leader_epoch) {
+            self.epochs_dirty |= self.epochs.assign(leader_epoch, header.base_offset);
+        }
+        note_producer(&mut self.producers, header, header.base_offset);
+        self.end = header.next_offset();
+        self.as_closed = false;
+    }
+}
+
+fn append_time(header: &BatchHeader, timestamp: i64) -> i64 {
+    match header.timestamp_type() {
+        TimestampType::LogAppendTime => timestamp,
+        TimestampType::CreateTime => NO_TIMESTAMP,
+    }
+}

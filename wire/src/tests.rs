@@ -1,0 +1,12 @@
+//! What is tested across the crate: every message against Kafka's other Rust codec ([`oracle`]),
+//! every decoder against bytes that mean harm ([`hostile`]), the borrowed forms against the owned
+//! ones ([`views`]), record batches ([`batches`]), and golden bytes where the oracle is silent
+//! ([`golden`]).
+
+pub mod arbitrary;
+mod batches;
+mod golden;
+mod hostile;
+mod oracle;
+mod tree;
+mod views;
