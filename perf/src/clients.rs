@@ -1,7 +1,7 @@
 //! `cargo perf clients`: foreign clients against each way of running Ringlog.
 //!
-//! For each combination a fresh broker is started; kcat, librdkafka and Kafka's own tools produce to
-//! it and read it; then it is stopped cleanly, and Kafka's file checker reads what it left. The
+//! For each combination a fresh broker is started; kcat, librdkafka and Kafka's own tools produce
+//! to it and read it; then it is stopped cleanly, and Kafka's file checker reads what it left. The
 //! matrix itself is trusted because Apache Kafka passes it (`--server kafka`).
 
 use std::net::SocketAddr;
@@ -231,8 +231,8 @@ fn brokers_shown(kind: &Kind, address: SocketAddr) -> Result<String, Failure> {
     }
 }
 
-/// Kafka's tools print what went wrong in a callback and end well all the same. That a topic is made
-/// at its first use is no trouble: they warn of it and ask again.
+/// Kafka's tools print what went wrong in a callback and end well all the same. That a topic is
+/// made at its first use is no trouble: they warn of it and ask again.
 fn has_trouble(text: &str) -> bool {
     let is_trouble = |line: &str| ["Exception", "ERROR", "WARN"].iter().any(|w| line.contains(w));
     text.lines().any(|line| is_trouble(line) && !line.contains("reported a recoverable issue"))

@@ -1,9 +1,10 @@
 //! `cargo perf crash`: `kill -9` of the broker at random moments under three idempotent producers.
 //!
 //! Each producer is a process that stamps its messages and logs every acknowledgement. After each
-//! kill the broker is started again on the same data and must answer for every partition. At the end
-//! one reader goes through all of it: what was acknowledged must lie at its offset, and nothing may be
-//! lost, repeated, reordered or damaged. One seed decides the moments; the rest is real time.
+//! kill the broker is started again on the same data and must answer for every partition. At the
+//! end one reader goes through all of it: what was acknowledged must lie at its offset, and nothing
+//! may be lost, repeated, reordered or damaged. One seed decides the moments; the rest is real
+//! time.
 
 use std::fs;
 use std::path::PathBuf;

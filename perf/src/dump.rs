@@ -13,8 +13,9 @@ use crate::process;
 
 const TOOL: &str = "org.apache.kafka.tools.DumpLogSegments";
 const METADATA_TOPIC: &str = "__cluster_metadata-0";
-/// Of a sound file the tool says nothing but these. It takes -1 for the offset before every segment,
-/// and so reports a gap (the line after `Non-consecutive`) in each that does not begin at 0.
+/// Of a sound file the tool says nothing but these. It takes -1 for the offset before every
+/// segment, and so reports a gap (the line after `Non-consecutive`) in each that does not begin at
+/// 0.
 const EXPECTED_STARTS: [&str; 10] = [
     "Dumping ",
     "Log starting offset: ",

@@ -1,8 +1,9 @@
-//! Apache Kafka from Maven Central: the peer of every comparison and the oracle of the client matrix.
+//! Apache Kafka from Maven Central: the peer of every comparison and the oracle of the client
+//! matrix.
 //!
-//! It runs as one combined KRaft node on its defaults, with the JVM flags of `kafka-run-class.sh`, G1
-//! and the heap its operations guide recommends (as far as the machine goes). The only settings beyond
-//! are what a single node needs: addresses, a data directory, replication factors of one.
+//! It runs as one combined KRaft node on its defaults, with the JVM flags of `kafka-run-class.sh`,
+//! G1 and the heap its operations guide recommends (as far as the machine goes). The only settings
+//! beyond are what a single node needs: addresses, a data directory, replication factors of one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -71,8 +71,8 @@ fn commit(place: &Place) -> String {
     format!("{}{}", id.trim(), if is_changed { "+" } else { "" })
 }
 
-/// The civil date of a Unix time. Years are counted from March so that the leap day ends them; an era
-/// is the 400 years after which the calendar repeats.
+/// The civil date of a Unix time. Years are counted from March so that the leap day ends them; an
+/// era is the 400 years after which the calendar repeats.
 fn date_of(unix_seconds: u64) -> String {
     const DAYS_PER_ERA: u64 = 146_097;
     const DAYS_BEFORE_1970: u64 = 719_468; // since 0000-03-01

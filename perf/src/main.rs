@@ -3,7 +3,7 @@
 //! | command | what it does |
 //! |--|--|
 //! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
-//! | `crash` | `kill -9` at random moments under idempotent producers; nothing acknowledged may miss |
+//! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
 //! | `clients` | foreign clients and Kafka's own file checker against each way of running Ringlog |
 //!
 //! Everything here is a client: no Ringlog code is linked in but the load generator's.
@@ -41,6 +41,9 @@ struct Arguments {
     /// Folder for data directories [default: target/perf]
     #[arg(long, global = true)]
     work: Option<PathBuf>,
+    /// Folder with `ringlog` and its companions, to be used as they are [default: build them]
+    #[arg(long, global = true)]
+    binaries: Option<PathBuf>,
     #[command(subcommand)]
     experiment: Experiment,
 }
@@ -57,10 +60,12 @@ enum Experiment {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = place::Place::find(arguments.work).and_then(|place| match arguments.experiment {
-        Experiment::First(arguments) => first::run(&place, &arguments),
-        Experiment::Crash(arguments) => crash::run(&place, &arguments),
-        Experiment::Clients(arguments) => clients::run(&place, &arguments),
+    let outcome = place::Place::find(arguments.work, arguments.binaries).and_then(|place| {
+        match arguments.experiment {
+            Experiment::First(arguments) => first::run(&place, &arguments),
+            Experiment::Crash(arguments) => crash::run(&place, &arguments),
+            Experiment::Clients(arguments) => clients::run(&place, &arguments),
+        }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,20 +10,25 @@ use crate::process;
 pub struct Place {
     root: PathBuf,
     binaries: PathBuf,
+    is_built: bool,
     work: PathBuf,
 }
 
 impl Place {
-    /// `work` is where data directories go: `target/perf` unless said, on the disk of the repository.
-    pub fn find(work: Option<PathBuf>) -> Result<Self, Failure> {
+    /// `work` is where data directories go: `target/perf` unless said, on the disk of the
+    /// repository.
+    /// `built` holds programs to be taken as they are; without it they are built from the sources.
+    pub fn find(work: Option<PathBuf>, built: Option<PathBuf>) -> Result<Self, Failure> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = manifest.parent().ok_or("perf lies in no repository")?.to_path_buf();
         let executable = std::env::current_exe()?;
-        let binaries = executable.parent().ok_or("perf lies in no folder")?.to_path_buf();
+        let beside = executable.parent().ok_or("perf lies in no folder")?.to_path_buf();
+        let is_built = built.is_some();
+        let binaries = built.unwrap_or(beside).canonicalize()?;
         let work = work.unwrap_or_else(|| root.join("target/perf"));
         std::fs::create_dir_all(&work)?;
         let work = work.canonicalize()?;
-        Ok(Self { root, binaries, work })
+        Ok(Self { root, binaries, is_built, work })
     }
 
     /// The repository.
@@ -36,7 +41,7 @@ impl Place {
         self.root.join("perf/cache")
     }
 
-    /// The folder that holds the programs built beside this one.
+    /// The folder that holds the programs under test.
     pub fn binaries(&self) -> &Path {
         &self.binaries
     }
@@ -46,9 +51,12 @@ impl Place {
         &self.work
     }
 
-    /// Brings programs of this workspace up to date, in the profile in which `perf` itself was built,
-    /// and returns the folder that holds them.
+    /// Brings programs of this workspace up to date, in the profile in which `perf` itself was
+    /// built, and returns the folder that holds them.
     pub fn build(&self, packages: &[(&str, &str)]) -> Result<&Path, Failure> {
+        if self.is_built {
+            return Ok(&self.binaries);
+        }
         let profile = match self.binaries.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
             Some(name) => name,

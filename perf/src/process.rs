@@ -113,8 +113,8 @@ impl Server {
         Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
     }
 
-    /// The same for the threads alive now, in nanoseconds as the scheduler counts them: for stretches
-    /// of time in which a hundredth of a second is much and no thread ends.
+    /// The same for the threads alive now, in nanoseconds as the scheduler counts them: for
+    /// stretches of time in which a hundredth of a second is much and no thread ends.
     pub fn running_time(&self) -> Result<Duration, Failure> {
         let mut nanoseconds = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {

@@ -3,6 +3,7 @@
 //! Invariant: an idle shard sleeps in the kernel and costs nothing.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use crate::service::Service;
@@ -14,6 +15,7 @@ const SPINS_PER_LOOK: u32 = 32;
 
 /// Runs until the shard stops.
 pub(crate) fn run<S: Service>(shard: &mut Shard<S>) -> io::Result<()> {
+    shard.core.ring.poll(shard.core.mailbox.bell.as_raw_fd());
     loop {
         match shard.turn()? {
             Turn::Busy => continue,

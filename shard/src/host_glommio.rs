@@ -2,13 +2,16 @@
 //!
 //! While the shard is busy the task calls its own ring directly and lets the executor run now and
 //! then. When a turn and a spin found nothing, the ring's bell (an eventfd) is switched on, the
-//! task looks into ring and lanes once more, and awaits the bell. (A ring with deferred task work
-//! does not wake those who poll the ring itself.)
+//! task looks into ring and lanes once more, and awaits the bell. It is the bell of the shard's
+//! mailbox too: were that one polled by the ring, the kernel would have to signal one eventfd
+//! from within the signal of another, and wake-ups get lost. (Polling the ring itself does not do
+//! either: with deferred task work it wakes nobody.)
 //!
 //! Invariant: what the last look does not see rings the bell: it is switched on before the look.
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -19,7 +22,7 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use crate::host_bare::spin;
 use crate::service::Service;
 use crate::turn::{Shard, Turn};
-use crate::uring::{EventFd, Wait};
+use crate::uring::Wait;
 
 /// Turns after which a busy shard lets the executor look around.
 const TURNS_PER_YIELD: u32 = 16;
@@ -29,17 +32,15 @@ pub(crate) const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 
 /// Makes the executor of this thread; why it cannot, and what to do, is in the error.
 pub(crate) fn make() -> Result<LocalExecutor, String> {
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .name("shard")
-        .io_memory(64 << 10)
-        .make()
-        .map_err(|error| {
+    LocalExecutorBuilder::new(Placement::Unbound).name("shard").io_memory(64 << 10).make().map_err(
+        |error| {
             format!(
                 "glommio cannot start ({error}); it needs {} KiB of locked memory per shard: \
                  raise `ulimit -l` (LimitMEMLOCK= under systemd)",
                 MEMLOCK_BYTES_MIN >> 10
             )
-        })
+        },
+    )
 }
 
 /// Runs until the shard stops.
@@ -48,9 +49,9 @@ pub(crate) fn run<S: Service>(executor: &LocalExecutor, shard: &mut Shard<S>) ->
 }
 
 async fn drive<S: Service>(shard: &mut Shard<S>) -> io::Result<()> {
-    let bell = EventFd::new()?;
-    shard.core.ring.attach_bell(&bell)?;
-    let bell = PollableFd::new(bell).map_err(io::Error::other)?;
+    let mailbox = shard.core.mailbox.clone();
+    shard.core.ring.attach_bell(&mailbox.bell)?;
+    let bell = PollableFd::new(mailbox.bell.as_raw_fd()).map_err(io::Error::other)?;
     let mut registration = PollState::new();
     let mut turns = 0_u32;
     loop {
@@ -75,7 +76,7 @@ async fn drive<S: Service>(shard: &mut Shard<S>) -> io::Result<()> {
 /// wait that the clock ended, and serves the next one.
 async fn sleep<S: Service>(
     shard: &mut Shard<S>,
-    bell: &PollableFd<EventFd>,
+    bell: &PollableFd<RawFd>,
     registration: &mut PollState,
 ) -> io::Result<()> {
     shard.core.ring.set_bell(true);
@@ -93,7 +94,7 @@ async fn sleep<S: Service>(
         let woken = woken.await;
         shard.wake_up();
         if woken.map_err(|error| io::Error::other(error.to_string()))? {
-            bell.get_ref().clear();
+            shard.core.mailbox.bell.clear();
         }
     }
     shard.core.ring.set_bell(false);

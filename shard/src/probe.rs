@@ -256,12 +256,8 @@ fn alignment(file: &File) -> Finding {
 }
 
 fn allocation(file: &File) -> Finding {
-    let allocated = rustix::fs::fallocate(
-        file,
-        rustix::fs::FallocateFlags::empty(),
-        0,
-        BLOCK_BYTES as u64,
-    );
+    let allocated =
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, BLOCK_BYTES as u64);
     let found = allocated.map_or_else(|error| error.to_string(), |()| "supported".into());
     let remedy = "files grow with every write, which costs most of the throughput; use ext4 or xfs";
     finding("fallocate", (found, "supported"), allocated.is_ok(), (Level::Slow, remedy))

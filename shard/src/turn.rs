@@ -60,7 +60,6 @@ impl<S: Service> Shard<S> {
 
     /// Before the first turn.
     pub(crate) fn start(&mut self) {
-        self.core.ring.poll(self.core.mailbox.bell.as_raw_fd());
         self.core.tick();
         self.service.start(&mut self.core);
         for listening in &self.core.listening {

@@ -22,7 +22,9 @@ const BAD: u64 = 3000;
 const TAIL: u64 = 4000;
 
 fn fill(number: u64) -> Vec<u8> {
-    (0..CHUNK_BYTES as u64).map(|at| (at.wrapping_mul(31) ^ number.wrapping_mul(97)) as u8).collect()
+    (0..CHUNK_BYTES as u64)
+        .map(|at| (at.wrapping_mul(31) ^ number.wrapping_mul(97)) as u8)
+        .collect()
 }
 
 /// allocate → write all at once → sync → read all and one past the end → a bad write → done

@@ -11,7 +11,10 @@ use ringlog_shard::{CloseReason, ConnId, Core, Host, Service, ShardConfig, Shard
 
 enum Message {
     /// Play this many rounds with the other shard and report the time.
-    Play { rounds: u32, pause: Duration },
+    Play {
+        rounds: u32,
+        pause: Duration,
+    },
     Ping,
     Pong,
     Flood(u32),

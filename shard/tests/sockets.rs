@@ -133,12 +133,8 @@ fn serve(change: impl FnOnce(&mut ShardConfig)) -> (Handle<()>, Arc<Counts>, Soc
     change(&mut config);
     let counts = Arc::new(Counts::default());
     let shared = counts.clone();
-    let make = move |_| Echo {
-        counts: shared.clone(),
-        bulk: None,
-        paused: Vec::new(),
-        live: Vec::new(),
-    };
+    let make =
+        move |_| Echo { counts: shared.clone(), bulk: None, paused: Vec::new(), live: Vec::new() };
     let handle = run(config, make).unwrap();
     let addr = handle.local_addrs()[0];
     (handle, counts, addr)
@@ -356,12 +352,8 @@ fn an_address_in_use_is_a_clear_error() {
     let (handle, _, addr) = serve(|_| {});
     let listeners = vec![ListenerConfig { addr, on: ListenOn::Shard(ShardId(0)) }];
     let config = ShardConfig { listeners, host: Host::Bare, ..ShardConfig::default() };
-    let make = |_| Echo {
-        counts: Arc::default(),
-        bulk: None,
-        paused: Vec::new(),
-        live: Vec::new(),
-    };
+    let make =
+        |_| Echo { counts: Arc::default(), bulk: None, paused: Vec::new(), live: Vec::new() };
     let Err(error) = run(config, make) else { panic!("two listeners on one address") };
     assert!(error.to_string().contains("cannot listen on 127.0.0.1"), "{error}");
     finish(handle);

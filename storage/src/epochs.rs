@@ -1,7 +1,8 @@
 //! Which leader epoch began at which offset (`leader-epoch-checkpoint`).
 //!
-//! Invariant: both columns strictly increase. The table is small (an entry per leader change) and bounded; when it
-//! is in doubt it is rebuilt from the batches' headers, never guessed: a lost table means silent divergence.
+//! Invariant: both columns strictly increase. The table is small (an entry per leader change) and
+//! bounded; when it is in doubt it is rebuilt from the batches' headers, never guessed: a lost
+//! table means silent divergence.
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::text;
@@ -55,8 +56,9 @@ impl EpochCache {
         count.checked_sub(1).and_then(|at| self.entries.get(at)).map(|e| e.epoch)
     }
 
-    /// `epoch` begins at `start_offset`. Entries that would break the order (epochs that got no data, a history that
-    /// was overwritten) give way. Says whether the table changed, so that it is written only then.
+    /// `epoch` begins at `start_offset`. Entries that would break the order (epochs that got no
+    /// data, a history that was overwritten) give way. Says whether the table changed, so that it
+    /// is written only then.
     pub fn assign(&mut self, epoch: i32, start_offset: i64) -> bool {
         assert!(epoch >= 0, "a leader epoch is never negative");
         assert!(start_offset >= 0, "an offset is never negative");
@@ -79,8 +81,9 @@ impl EpochCache {
         true
     }
 
-    /// Where the largest known epoch at or below `requested` ends. `None`: unknown (no entry, or a newer epoch than
-    /// any known). Below the first entry: the requested epoch itself, ending where the first one starts.
+    /// Where the largest known epoch at or below `requested` ends. `None`: unknown (no entry, or a
+    /// newer epoch than any known). Below the first entry: the requested epoch itself, ending where
+    /// the first one starts.
     pub fn end_offset_for_epoch(&self, requested: i32, log_end_offset: i64) -> Option<EpochEnd> {
         let latest = self.latest()?;
         if requested < 0 || requested > latest.epoch {
@@ -98,7 +101,8 @@ impl EpochCache {
         Some(EpochEnd { epoch, end_offset })
     }
 
-    /// The log now ends at `end_offset`: epochs that begin there or later never were. Says whether anything changed.
+    /// The log now ends at `end_offset`: epochs that begin there or later never were. Says whether
+    /// anything changed.
     pub fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let keep = self.entries.partition_point(|e| e.start_offset < end_offset);
         let changed = keep < self.entries.len();
@@ -106,7 +110,8 @@ impl EpochCache {
         changed
     }
 
-    /// The log now starts at `start_offset`: the epoch that holds it begins there. Says whether anything changed.
+    /// The log now starts at `start_offset`: the epoch that holds it begins there. Says whether
+    /// anything changed.
     pub fn truncate_from_start(&mut self, start_offset: i64) -> bool {
         let covered = self.entries.partition_point(|e| e.start_offset <= start_offset);
         let Some(last) = covered.checked_sub(1) else { return false };

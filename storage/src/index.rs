@@ -5,12 +5,14 @@
 //! .timeindex 12 B   | 0 timestamp i64     | 8 offset - base u32 |
 //! ```
 //!
-//! Invariants: offsets and positions of an [`OffsetIndex`] strictly increase, timestamps and offsets of a
-//! [`TimeIndex`] strictly increase; neither ever holds more than `segment.index.bytes` allows (the time index holds
-//! one slot back, for the entry that closing always adds). Both live in memory while the segment is hot and are
-//! written, trimmed, at the roll and at the stop. An index is a hint: what `decode` refuses is rebuilt from the log.
+//! Invariants: offsets and positions of an [`OffsetIndex`] strictly increase, timestamps and
+//! offsets of a [`TimeIndex`] strictly increase; neither ever holds more than `segment.index.bytes`
+//! allows (the time index holds one slot back, for the entry that closing always adds). Both live
+//! in memory while the segment is hot and are written, trimmed, at the roll and at the stop. An
+//! index is a hint: what `decode` refuses is rebuilt from the log.
 //!
-//! [`SegmentIndexes`] holds the rule of *when* an entry is made, so that appending and rebuilding cannot differ.
+//! [`SegmentIndexes`] holds the rule of *when* an entry is made, so that appending and rebuilding
+//! cannot differ.
 
 /// `segment.index.bytes`: no index file grows past it.
 pub const INDEX_BYTES_MAX: usize = 10_485_760;
@@ -118,7 +120,8 @@ pub struct OffsetIndex {
 }
 
 impl OffsetIndex {
-    /// An empty index of the segment that starts at `base_offset`, bound by `bytes_max` (`segment.index.bytes`).
+    /// An empty index of the segment that starts at `base_offset`, bound by `bytes_max`
+    /// (`segment.index.bytes`).
     pub fn new(base_offset: i64, bytes_max: usize) -> Self {
         assert!(base_offset >= 0, "offsets start at zero");
         Self { base_offset, entries: Vec::new(), entries_max: bytes_max / OFFSET_ENTRY_BYTES }
@@ -186,7 +189,8 @@ impl OffsetIndex {
         out
     }
 
-    /// Reads a file's bytes. `end_offset` is the segment's exclusive end, `segment_bytes` its true length.
+    /// Reads a file's bytes. `end_offset` is the segment's exclusive end, `segment_bytes` its true
+    /// length.
     pub fn decode(
         base_offset: i64,
         bytes: &[u8],
@@ -245,7 +249,8 @@ pub struct TimeIndex {
 }
 
 impl TimeIndex {
-    /// An empty index of the segment that starts at `base_offset`, bound by `bytes_max` (`segment.index.bytes`).
+    /// An empty index of the segment that starts at `base_offset`, bound by `bytes_max`
+    /// (`segment.index.bytes`).
     pub fn new(base_offset: i64, bytes_max: usize) -> Self {
         assert!(base_offset >= 0, "offsets start at zero");
         Self { base_offset, entries: Vec::new(), entries_max: bytes_max / TIME_ENTRY_BYTES }
@@ -373,7 +378,8 @@ impl SegmentIndexes {
         Self { offset, time, max }
     }
 
-    /// Indexes read from files; the largest timestamp is the time index's last (exact after a clean close).
+    /// Indexes read from files; the largest timestamp is the time index's last (exact after a clean
+    /// close).
     pub fn restored(offset: OffsetIndex, time: TimeIndex) -> Self {
         assert!(offset.base_offset == time.base_offset, "both belong to one segment");
         let max = time.last();
@@ -390,7 +396,8 @@ impl SegmentIndexes {
         self.max
     }
 
-    /// A batch is being appended (or found, when rebuilding) at `position`. It gets an entry when more than
+    /// A batch is being appended (or found, when rebuilding) at `position`. It gets an entry when
+    /// more than
     /// `interval_bytes` lie between the last entry's position and its own.
     pub fn batch(
         &mut self,
@@ -411,8 +418,9 @@ impl SegmentIndexes {
         Ok(())
     }
 
-    /// Forgets what lies at or above `offset`. The caller feeds the batches after the last entry that is left
-    /// (`offset.last()`) again with [`Self::observe`], so that the largest timestamp is exact.
+    /// Forgets what lies at or above `offset`. The caller feeds the batches after the last entry
+    /// that is left (`offset.last()`) again with [`Self::observe`], so that the largest timestamp
+    /// is exact.
     pub fn truncate_to(&mut self, offset: i64) {
         self.offset.truncate_to(offset);
         self.time.truncate_to(offset);

@@ -1,17 +1,20 @@
-//! What each idempotent producer wrote last, so that a retried batch is recognised and a lost one is noticed.
+//! What each idempotent producer wrote last, so that a retried batch is recognised and a lost one
+//! is noticed.
 //!
 //! Snapshot, version 1 (`%020d.snapshot`; the state *before* the offset in its name), big endian:
 //!
 //! ```text
 //! | 0 version i16 | 2 crc32c of all that follows u32 | 6 count i32 | 10 count entries of 46 B |
-//! entry: | 0 producer id i64 | 8 epoch i16 | 10 last sequence i32 | 14 last offset i64 | 22 offset delta i32
-//!        | 26 timestamp i64 | 34 coordinator epoch i32 | 38 first offset of the open transaction, or -1, i64 |
+//! entry: | 0 producer id i64 | 8 epoch i16 | 10 last sequence i32 | 14 last offset i64
+//!        | 22 offset delta i32 | 26 timestamp i64 | 34 coordinator epoch i32
+//!        | 38 first offset of the open transaction, or -1, i64 |
 //! ```
 //!
-//! Invariants: a producer's batches are of its current epoch, at most [`BATCHES_MAX`], in sequence; the table never
-//! holds more than `producers_max` producers: when it is full the longest silent ones go, as if they had expired.
-//! The table is a fold over the log: `replay` on the same batches gives the same table, wherever the fold starts from
-//! a snapshot (which keeps only the last batch of each producer).
+//! Invariants: a producer's batches are of its current epoch, at most [`BATCHES_MAX`], in sequence;
+//! the table never holds more than `producers_max` producers: when it is full the longest silent
+//! ones go, as if they had expired. The table is a fold over the log: `replay` on the same batches
+//! gives the same table, wherever the fold starts from a snapshot (which keeps only the last batch
+//! of each producer).
 
 use std::collections::HashMap;
 
@@ -199,7 +202,8 @@ pub enum SnapshotError {
         /// As the file states it.
         count: usize,
     },
-    /// An entry holds a value that no log gives (a negative id, a delta past its offset, an id twice).
+    /// An entry holds a value that no log gives (a negative id, a delta past its offset, an id
+    /// twice).
     Entry {
         /// Which one, from 0.
         at: usize,
@@ -287,8 +291,8 @@ impl ProducerTable {
         Ok(Verdict::Append)
     }
 
-    /// Notes a batch that is now in the log. It was checked, or it comes from the log itself (`replay`): there it is
-    /// taken as it is, for what is in the log has been accepted once.
+    /// Notes a batch that is now in the log. It was checked, or it comes from the log itself
+    /// (`replay`): there it is taken as it is, for what is in the log has been accepted once.
     pub fn update(&mut self, batch: &ProducerBatch) {
         assert!(batch.producer_id >= 0, "only idempotent batches are noted");
         let entry = self.entry(batch.producer_id, batch.epoch, batch.timestamp);
@@ -319,8 +323,8 @@ impl ProducerTable {
         self.producers.values().filter_map(|entry| entry.transaction_first_offset).min()
     }
 
-    /// Drops producers silent for `expiration_ms` (`producer.id.expiration.ms`) with no transaction open; says how
-    /// many.
+    /// Drops producers silent for `expiration_ms` (`producer.id.expiration.ms`) with no transaction
+    /// open; says how many.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
         let before = self.producers.len();
         self.producers.retain(|_, entry| {
@@ -390,8 +394,9 @@ impl ProducerTable {
         self.producers.entry(id).or_insert_with(|| ProducerEntry::new(epoch, timestamp))
     }
 
-    /// The longest silent go first; open transactions only when there is nothing else (a log written by a broker
-    /// with a larger table), for then the alternative is not to open the log at all.
+    /// The longest silent go first; open transactions only when there is nothing else (a log
+    /// written by a broker with a larger table), for then the alternative is not to open the log at
+    /// all.
     fn make_room(&mut self) {
         let order =
             |id: i64, e: &ProducerEntry| (e.transaction_first_offset.is_some(), e.timestamp, id);

@@ -39,6 +39,11 @@ pub struct Hosted {
     pub(super) told_recovery_point: i64,
 }
 
+/// The part of a shard's memory that chunks may fill which are written already: one in this many.
+const TAIL_CACHE_SHARE: usize = 4;
+/// Least bytes given up at a time when the cache is over its share.
+const EVICT_BYTES_MIN: usize = 1 << 20;
+
 /// How long a failed log rests before it is opened anew.
 const REOPEN_AFTER_MS: i64 = 1000;
 
@@ -268,8 +273,25 @@ impl Shell {
             return true;
         }
         // Free more than is asked for, so that the next requests need not come here.
-        let share = core.pool().budget_bytes() / 16;
-        let mut missing = (bytes - free).max(share) as u64;
+        let some = core.pool().budget_bytes() / 16;
+        self.evict(core, (bytes - free).max(some));
+        core.pool().free_bytes() >= bytes
+    }
+
+    /// Keeps the cache within its share: memory that was used before is warm, and the system has given it already;
+    /// fresh memory costs page faults (a third of a produce profile before this).
+    pub(super) fn trim_cache(&mut self, core: &mut ShardCore) {
+        let allowed = core.pool().budget_bytes() / TAIL_CACHE_SHARE;
+        let used = core.pool().used_bytes();
+        if used > allowed {
+            self.evict(core, (used - allowed).max(EVICT_BYTES_MIN));
+        }
+    }
+
+    /// Gives up about `bytes` of cached chunks, in turn from every log.
+    fn evict(&mut self, core: &mut ShardCore, bytes: usize) {
+        let share = (core.pool().budget_bytes() / 16).min(bytes);
+        let mut missing = bytes as u64;
         let slots: Vec<Key> = self.logs.keys().collect();
         let from = self.evict_from % slots.len().max(1);
         for slot in slots[from..].iter().chain(&slots[..from]) {
@@ -281,7 +303,6 @@ impl Shell {
                 break;
             }
         }
-        core.pool().free_bytes() >= bytes
     }
 
     /// Every log's recovery point moves up, and the root's checkpoint says how far each has come.

@@ -320,6 +320,7 @@ impl Service for Shell {
         self.resume_stalled(core);
         self.flush_outbox(core);
         self.commit(core);
+        self.trim_cache(core);
         if self.next_tick.is_none() && self.needs_tick() {
             self.next_tick = Some(core.now() + TICK);
         }

@@ -60,10 +60,8 @@ impl Pool {
             .ok()
             .filter(|units| *units < u32::MAX)
             .ok_or_else(|| io::Error::other(format!("pool {name}: {budget} bytes is too much")))?;
-        let shared = Shared {
-            region: Region::new(count * CHUNK_BYTES_MAX)?,
-            returns: Returns::new(units),
-        };
+        let shared =
+            Shared { region: Region::new(count * CHUNK_BYTES_MAX)?, returns: Returns::new(units) };
         Ok(Pool {
             name,
             shared: Arc::new(shared),

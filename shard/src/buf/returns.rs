@@ -35,12 +35,8 @@ impl Returns {
         loop {
             self.links[unit as usize].store(head, Ordering::Relaxed);
             // Release: whoever takes the list sees the link, and every use of the piece is over.
-            match self.head.compare_exchange_weak(
-                head,
-                unit,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match self.head.compare_exchange_weak(head, unit, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(now) => head = now,
             }

@@ -48,9 +48,9 @@ impl DataDir {
     /// The full path of something inside; "" is the directory itself.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         let relative = relative.as_ref();
-        let inside = relative.components().all(|part| {
-            matches!(part, Component::Normal(_) | Component::CurDir)
-        });
+        let inside = relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         assert!(inside, "{} stays inside the data directory", relative.display());
         if relative.as_os_str().is_empty() { self.0.clone() } else { self.0.join(relative) }
     }

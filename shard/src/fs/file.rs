@@ -96,7 +96,11 @@ impl File {
         match rustix::fs::fallocate(&*self.inner, FallocateFlags::empty(), from, to - from) {
             Ok(()) => Ok(()),
             Err(rustix::io::Errno::OPNOTSUPP) => {
-                if self.size()? < to { self.set_size(to) } else { Ok(()) }
+                if self.size()? < to {
+                    self.set_size(to)
+                } else {
+                    Ok(())
+                }
             }
             Err(error) => Err(error.into()),
         }

@@ -124,13 +124,39 @@ pub enum Completion {
 /// An operation in flight, with all that the kernel uses.
 #[derive(Debug)]
 enum Op {
-    Send { conn: u64, fd: RawFd, batch: Box<SendBatch>, zero_copy: bool },
+    Send {
+        conn: u64,
+        fd: RawFd,
+        batch: Box<SendBatch>,
+        zero_copy: bool,
+    },
     /// A zero-copy send that was reported already; its memory waits for the kernel.
-    SendTail { _batch: Box<SendBatch> },
-    Connect { conn: u64, _address: Box<socket2::SockAddr> },
-    Write { token: u64, file: File, at: u64, range: WriteRange, written: u32 },
-    Read { token: u64, file: File, at: u64, buf: ReadBuf, wanted: usize, filled: usize },
-    Plain { token: u64, _file: File },
+    SendTail {
+        _batch: Box<SendBatch>,
+    },
+    Connect {
+        conn: u64,
+        _address: Box<socket2::SockAddr>,
+    },
+    Write {
+        token: u64,
+        file: File,
+        at: u64,
+        range: WriteRange,
+        written: u32,
+    },
+    Read {
+        token: u64,
+        file: File,
+        at: u64,
+        buf: ReadBuf,
+        wanted: usize,
+        filled: usize,
+    },
+    Plain {
+        token: u64,
+        _file: File,
+    },
 }
 
 /// One io_uring instance.

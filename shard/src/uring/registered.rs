@@ -7,8 +7,8 @@ use std::os::fd::RawFd;
 use io_uring::types::Fd;
 use io_uring::{IoUring, opcode, squeue};
 
-use crate::buf::{CHUNK_BYTES_MAX, Pool};
 use crate::buf::PoolMemory;
+use crate::buf::{CHUNK_BYTES_MAX, Pool};
 
 /// Which megabytes of a pool are registered.
 #[derive(Debug)]

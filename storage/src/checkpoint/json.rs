@@ -1,5 +1,6 @@
-//! A strict reader of the small JSON objects Kafka keeps beside its logs: objects, arrays, strings and integers.
-//! Nothing else is in those files; a fraction, `true` or `null` is an error. Depth and size are bounded.
+//! A strict reader of the small JSON objects Kafka keeps beside its logs: objects, arrays, strings
+//! and integers. Nothing else is in those files; a fraction, `true` or `null` is an error. Depth
+//! and size are bounded.
 
 use super::{CheckpointError, utf8};
 

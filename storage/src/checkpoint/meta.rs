@@ -1,8 +1,9 @@
 //! `meta.properties`: whose data directory this is. Java properties text, any order of keys.
 //!
-//! Taken: comments (`#`, `!`), blank lines, white space around keys, `=`, `:` or white space between key and value,
-//! and a backslash that makes the next character literal (Java escapes `:` and `=` so). Refused: `\u`, continued
-//! lines and double keys, which Kafka never writes here. Unknown keys are kept, so that a rewrite loses nothing.
+//! Taken: comments (`#`, `!`), blank lines, white space around keys, `=`, `:` or white space
+//! between key and value, and a backslash that makes the next character literal (Java escapes `:`
+//! and `=` so). Refused: `\u`, continued lines and double keys, which Kafka never writes here.
+//! Unknown keys are kept, so that a rewrite loses nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! The small files beside the logs, as Kafka writes them: parse and render, nothing else.
 //!
-//! Invariants: no parser panics, loops or allocates beyond its input's size, whatever the bytes; what is rendered
-//! parses back to the same value. A malformed file is an error that names the line, never a guess: Kafka takes a
-//! whole log directory offline for one, so each is replaced as a whole (tmp, fsync, rename, fsync of the directory).
+//! Invariants: no parser panics, loops or allocates beyond its input's size, whatever the bytes;
+//! what is rendered parses back to the same value. A malformed file is an error that names the
+//! line, never a guess: Kafka takes a whole log directory offline for one, so each is replaced as a
+//! whole (tmp, fsync, rename, fsync of the directory).
 
 pub mod clean_shutdown;
 pub mod json;

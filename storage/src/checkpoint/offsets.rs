@@ -1,5 +1,6 @@
-//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint`, `replication-offset-checkpoint`: an offset per
-//! partition, one line each: `topic partition offset`.
+//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint`,
+//! `replication-offset-checkpoint`: an offset per partition, one line each: `topic partition
+//! offset`.
 
 use std::collections::BTreeMap;
 

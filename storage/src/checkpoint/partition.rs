@@ -1,4 +1,5 @@
-//! `partition.metadata`: which topic a partition's directory belongs to. Kafka sets a directory without it aside as
+//! `partition.metadata`: which topic a partition's directory belongs to. Kafka sets a directory
+//! without it aside as
 //! `-stray` and starts an empty one.
 //!
 //! ```text

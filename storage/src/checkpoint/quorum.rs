@@ -1,8 +1,8 @@
-//! `quorum-state` of the metadata log: whom this node voted for and in which epoch. Written before a vote is
-//! answered; losing it may let a node vote twice in one epoch.
+//! `quorum-state` of the metadata log: whom this node voted for and in which epoch. Written before
+//! a vote is answered; losing it may let a node vote twice in one epoch.
 //!
-//! Two versions exist. A node of a dynamic quorum writes version 0 until it has read that version from its log, so both
-//! are read; version 1 is written.
+//! Two versions exist. A node of a dynamic quorum writes version 0 until it has read that version
+//! from its log, so both are read; version 1 is written.
 
 use super::CheckpointError;
 use super::json::{Json, quote};
@@ -31,7 +31,8 @@ impl QuorumState {
     /// The bytes of version 1; `voters` has no place there.
     pub fn render(&self) -> String {
         format!(
-            "{{\"leaderId\":{},\"leaderEpoch\":{},\"votedId\":{},\"votedDirectoryId\":{},\"data_version\":1}}",
+            "{{\"leaderId\":{},\"leaderEpoch\":{},\"votedId\":{},\
+             \"votedDirectoryId\":{},\"data_version\":1}}",
             self.leader_id,
             self.leader_epoch,
             self.voted_id,

@@ -102,8 +102,14 @@ fn clean_shutdown_is_json() {
 
 #[test]
 fn quorum_state_of_both_versions() {
-    let v0 = r#"{"clusterId":"","leaderId":1,"leaderEpoch":1,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":3}],"data_version":0}"#;
-    let v1 = r#"{"leaderId":1,"leaderEpoch":1,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}"#;
+    let v0 = concat!(
+        r#"{"clusterId":"","leaderId":1,"leaderEpoch":1,"votedId":-1,"appliedOffset":0,"#,
+        r#""currentVoters":[{"voterId":1},{"voterId":3}],"data_version":0}"#,
+    );
+    let v1 = concat!(
+        r#"{"leaderId":1,"leaderEpoch":1,"votedId":-1,"#,
+        r#""votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}"#,
+    );
     let old = QuorumState::parse(v0.as_bytes()).unwrap();
     assert_eq!(old.voters, Some(vec![1, 3]));
     assert_eq!(old.render(), v1);
@@ -159,7 +165,8 @@ fn json_is_strict() {
     assert!(parse(&"[".repeat(1 << 20)).is_err());
 }
 
-/// Every parser on every cut and on many mutations of good files: an error or a value, never a panic.
+/// Every parser on every cut and on many mutations of good files: an error or a value, never a
+/// panic.
 #[test]
 fn hostile_bytes_never_panic() {
     let meta = format!("version=1\ncluster.id=c\\:\\=\nnode.id=1\ndirectory.id={ID}\n");

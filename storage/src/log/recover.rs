@@ -136,7 +136,7 @@ impl<'a> Attempt<'a> {
         let Attempt { epochs, producers, mut report, scanned, files, scanner, .. } = attempt;
         (report.scanned_bytes, report.scanned_batches) =
             (scanner.scanned_bytes, scanner.scanned_batches);
-        let epochs_changed = epochs_found != epochs;
+        let epochs_changed = epochs_found.as_ref() != Some(&epochs);
         let unsnapped = report.snapshot != Some(end) && end > first_base;
         let rebuilt = !report.rebuilt_indexes.is_empty();
         Ok(Outcome {
@@ -176,20 +176,21 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Gives back what the file held.
-    fn load_epochs(&mut self) -> Result<EpochCache, OpenError> {
+    /// Gives back what the file held: nothing when it is absent, `None` when it is garbage, which must
+    /// not stay (Kafka stops serving the whole directory for it).
+    fn load_epochs(&mut self) -> Result<Option<EpochCache>, OpenError> {
         let path = self.dir.join(EPOCHS_NAME);
         let found = match self.scanner.disk().read_file(&path) {
             Ok(bytes) => EpochCache::parse(&bytes).ok(),
-            Err(DiskError { kind: DiskErrorKind::NotFound, .. }) => None,
+            Err(DiskError { kind: DiskErrorKind::NotFound, .. }) => Some(EpochCache::new()),
             Err(error) => return Err(OpenError::Disk { path, error }),
         };
         let has_data = self.listing.segments.iter().any(|segment| segment.size > 0);
         // An empty table beside batches is not believed: without it divergence goes unnoticed.
         let is_doubtful = found.as_ref().is_none_or(|epochs| epochs.entries().is_empty());
         self.report.epochs_rebuilt = is_doubtful && has_data;
-        self.epochs = found.unwrap_or_default();
-        Ok(self.epochs.clone())
+        self.epochs = found.clone().unwrap_or_default();
+        Ok(found)
     }
 
     /// Goes through the segments, oldest first, until one ends the log.

@@ -26,7 +26,7 @@ fn offer(table: &mut ProducerTable, b: ProducerBatch, base_offset: i64) -> Strin
     }
 }
 
-/// (epoch, first sequence, records) → what happens, in order; each new batch gets the next offsets.
+/// (epoch, first sequence, records) → what happens, in order; new batches get the next offsets.
 fn check(steps: &[(i16, i32, i32, &str)]) {
     let mut table = ProducerTable::new(10);
     let mut end = 100;

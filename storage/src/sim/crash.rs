@@ -13,7 +13,8 @@ pub enum Crash {
 }
 
 impl SimDisk {
-    /// Ends the running log's world: nothing is in flight or open afterwards, and the disk works again.
+    /// Ends the running log's world: nothing is in flight or open afterwards, and the disk works
+    /// again.
     pub fn crash(&mut self, crash: Crash) {
         self.stopped = false;
         self.heal();

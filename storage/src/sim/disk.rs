@@ -1,7 +1,8 @@
 //! Files, names, what of both is durable, and the blocking side of the seam.
 //!
-//! Invariants: `durable` of a file plus all of its `unsynced` changes, in order, is its `data` (until a flush fails:
-//! then what the flush left out is lost from both); the durable names plus all `changes`, in order, are the names.
+//! Invariants: `durable` of a file plus all of its `unsynced` changes, in order, is its `data`
+//! (until a flush fails: then what the flush left out is lost from both); the durable names plus
+//! all `changes`, in order, are the names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -84,7 +85,8 @@ impl Node {
         }
     }
 
-    /// A flush that failed: some changes reached the medium, the others are gone, and no later flush knows of them.
+    /// A flush that failed: some changes reached the medium, the others are gone, and no later
+    /// flush knows of them.
     pub(super) fn lose(&mut self, random: &mut Random) {
         for change in std::mem::take(&mut self.unsynced) {
             if random.chance(1, 2) {
@@ -140,7 +142,8 @@ impl SimDisk {
         }
     }
 
-    /// Fresh space holds what another file holds at that place, as recycled space would, instead of zeros.
+    /// Fresh space holds what another file holds at that place, as recycled space would, instead of
+    /// zeros.
     pub fn fill_with_stale(&mut self, stale: bool) {
         self.stale = stale;
     }
@@ -175,7 +178,8 @@ impl SimDisk {
         self.stopped
     }
 
-    /// Whether a flush has failed since the last time this was asked: what was written and not flushed may be gone.
+    /// Whether a flush has failed since the last time this was asked: what was written and not
+    /// flushed may be gone.
     pub fn take_lost_flush(&mut self) -> bool {
         std::mem::take(&mut self.lost_flush)
     }

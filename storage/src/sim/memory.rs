@@ -1,7 +1,7 @@
 //! Chunks over shared vectors, within a budget.
 //!
-//! A write reads its memory late, as a device does: what is appended to a block while a write of that block is on its
-//! way may or may not be in what is written.
+//! A write reads its memory late, as a device does: what is appended to a block while a write of
+//! that block is on its way may or may not be in what is written.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! The ops of a running log: taken in, checked against the rules, done in an order drawn from the seed.
+//! The ops of a running log: taken in, checked against the rules, done in an order drawn from the
+//! seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -29,8 +29,8 @@ fn run(plan: &Plan) -> Outcome<Figures> {
 fn report(what: &str, figures: &Figures, runs: u64, started: std::time::Duration) {
     let Figures { batches, duplicates, reads, opens, crashes, faults, ops, calls } = figures;
     println!(
-        "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, {reads} reads, {opens} opens, \
-         {crashes} crashes, {faults} faults, {ops} ops, {calls} calls",
+        "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, \
+         {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, {calls} calls",
         started.as_secs_f64()
     );
 }
@@ -58,7 +58,8 @@ fn seeds() {
             Ok(figures) => total.add(&figures),
             Err(error) => {
                 println!(
-                    "FAILED {error}   replay: RINGLOG_SEED={seed} cargo test -p ringlog-storage sim::tests::seeds"
+                    "FAILED {error}   replay: RINGLOG_SEED={seed} \
+                     cargo test -p ringlog-storage sim::tests::seeds"
                 );
                 failed.push(seed);
                 if failed.len() >= 20 {

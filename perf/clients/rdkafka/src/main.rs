@@ -1,9 +1,9 @@
 //! A librdkafka client that checks a broker: `client-rdkafka BOOTSTRAP TOPIC CODEC [MESSAGES]`.
 //!
-//! It produces with idempotence and acks=all, with keys and headers, to `PARTITIONS` partitions, waits
-//! for every delivery report, then consumes all of it from assigned partitions (no group, nothing
-//! committed) and checks counts, offsets, order and contents. Anything else than what was sent is an
-//! error and exit status 1.
+//! It produces with idempotence and acks=all, with keys and headers, to `PARTITIONS` partitions,
+//! waits for every delivery report, then consumes all of it from assigned partitions (no group,
+//! nothing committed) and checks counts, offsets, order and contents. Anything else than what was
+//! sent is an error and exit status 1.
 
 #![forbid(unsafe_code)]
 // A program that runs in real time, unlike the state machines this lint is for.
@@ -56,7 +56,8 @@ fn payload(index: u64) -> String {
     format!("message {index} ").repeat(PAYLOAD_REPEATS)
 }
 
-/// Message `index` goes to partition `index % PARTITIONS`, so partition p holds p, p + 4, p + 8, ...
+/// Message `index` goes to partition `index % PARTITIONS`, so partition p holds p, p + 4, p + 8,
+/// ...
 fn produce(bootstrap: &str, topic: &str, codec: &str, messages: u64) -> Result<(), Failure> {
     let counts = Arc::new(Counts::default());
     let producer: ThreadedProducer<Reports> = ClientConfig::new()

@@ -115,22 +115,27 @@ impl World {
             |path: &PathBuf| HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix));
         let files = self.disk.files().into_iter().map(|(path, _)| path).filter(helps);
         let files: Vec<PathBuf> = files.collect();
+        if files.is_empty() {
+            return;
+        }
+        self.disk.heal();
         for _ in 0..self.random.pick(&[1, 2, 10]) {
             let path = &files[self.random.index(files.len())];
             let mut bytes = self.disk.content(path).unwrap_or_default().to_vec();
             self.trace(|| format!("damage {}", path.display()));
             self.damaged.insert(path.clone());
-            match self.random.below(4) {
-                0 | 1 => drop(self.disk.remove(path)),
+            let damaged = match self.random.below(4) {
+                0 | 1 => self.disk.remove(path).or(Ok(())), // it may be gone already
                 2 => {
                     bytes.truncate(bytes.len().saturating_sub(3));
-                    drop(self.disk.replace(path, &bytes));
+                    self.disk.replace(path, &bytes)
                 }
                 _ => {
                     bytes.resize(bytes.len() + 4800, 0);
-                    drop(self.disk.replace(path, &bytes));
+                    self.disk.replace(path, &bytes)
                 }
-            }
+            };
+            damaged.expect("no fault is waiting");
         }
     }
 
@@ -210,11 +215,11 @@ impl World {
         };
         let fits = header.size() as u64 <= self.config.segment_bytes;
         match (answer, expected) {
-            (Err(AppendError::Failed), _) if was_failed => return Ok(None),
-            (Err(AppendError::TooLarge { .. }), _) if !fits => return Ok(None),
+            (Err(AppendError::Failed), _) if was_failed => Ok(None),
+            (Err(AppendError::TooLarge { .. }), _) if !fits => Ok(None),
             (Err(AppendError::NoMemory), Expected::Append) => {
                 self.evict();
-                return Ok(None);
+                Ok(None)
             }
             (Ok(appended), Expected::Append) if !appended.duplicate => {
                 self.figures.batches += 1;
@@ -237,8 +242,8 @@ impl World {
             (
                 Err(AppendError::Producer(ProducerError::OutOfOrderSequence { .. })),
                 Expected::OutOfOrder | Expected::DuplicateOrRefused(_),
-            )
-            | (Err(AppendError::Producer(ProducerError::InvalidEpoch { .. })), Expected::Fenced) => {
+            ) => Ok(Some(false)),
+            (Err(AppendError::Producer(ProducerError::InvalidEpoch { .. })), Expected::Fenced) => {
                 Ok(Some(false))
             }
             (answer, expected) => {

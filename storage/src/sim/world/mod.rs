@@ -2,10 +2,12 @@
 //!
 //! Invariants checked, beside the log's own assertions:
 //! - offsets that the log reports as written or flushed only grow between truncations;
-//! - after a crash the log opens, ends at a batch's end, at or after what was promised for that kind of crash (written for
-//!   a dead process, flushed for a lost power), and holds exactly the batches that were appended up to there;
+//! - after a crash the log opens, ends at a batch's end, at or after what was promised for that
+//!   kind of crash (written for a dead process, flushed for a lost power), and holds exactly the
+//!   batches that were appended up to there;
 //! - the producers are what a fold over those batches gives; so are epochs, indexes and snapshots;
-//! - reads give exactly the batches asked for; after a clean close no stray file is left and sizes are exact;
+//! - reads give exactly the batches asked for; after a clean close no stray file is left and sizes
+//!   are exact;
 //! - no op breaks a rule of `ops.rs`.
 
 mod actions;

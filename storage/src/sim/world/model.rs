@@ -1,4 +1,5 @@
-//! What the log should be: the batches that were appended, byte for byte, and what follows from them.
+//! What the log should be: the batches that were appended, byte for byte, and what follows from
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +102,8 @@ impl Model {
         self.flushed = self.flushed.min(end);
     }
 
-    /// Everything was deleted up to `start`, and what came after is lost: the log begins anew there.
+    /// Everything was deleted up to `start`, and what came after is lost: the log begins anew
+    /// there.
     pub fn begin_anew(&mut self, start: i64) {
         self.batches.clear();
         self.base = start;
