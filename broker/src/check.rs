@@ -22,7 +22,10 @@ pub fn run(config: &Config) -> ExitCode {
         worst = worst.max(finding.level);
     }
     let (shards, mib) = (config.shards, config.memory_per_shard >> 20);
-    println!("      would run {shards} shards with {mib} MiB each, data in {}", config.data_dir.display());
+    println!(
+        "      would run {shards} shards with {mib} MiB each, data in {}",
+        config.data_dir.display()
+    );
     match worst {
         Level::Fatal => ExitCode::FAILURE,
         Level::Ok | Level::Slow => ExitCode::SUCCESS,

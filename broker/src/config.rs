@@ -212,7 +212,8 @@ impl Config {
                 listen.port()
             ));
         }
-        let advertised_host = advertised_host(flags.advertised_host.or(file.advertised_host), listen)?;
+        let advertised_host =
+            advertised_host(flags.advertised_host.or(file.advertised_host), listen)?;
         let memory = flags.memory.or(file.memory);
         let memory_bytes = match memory.as_deref() {
             Some(text) => parse_bytes(text).map_err(|e| format!("--memory: {e}"))?,
@@ -287,9 +288,9 @@ pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
     for part in text.split(',') {
         let (low, high) = part.split_once('-').unwrap_or((part, part));
         let parse = |s: &str| {
-            s.trim().parse::<usize>().map_err(|_| {
-                format!("--cpus: expected a list as 0,2,4-7 or none, found {text:?}")
-            })
+            s.trim()
+                .parse::<usize>()
+                .map_err(|_| format!("--cpus: expected a list as 0,2,4-7 or none, found {text:?}"))
         };
         let (low, high) = (parse(low)?, parse(high)?);
         if low > high || high >= 1 << 16 {
@@ -344,10 +345,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let file: Flags = toml::from_str(
-            "shards = 1\nnode-id = 7\n[kafka]\n\"num.partitions\" = 3\n",
-        )
-        .unwrap();
+        let file: Flags =
+            toml::from_str("shards = 1\nnode-id = 7\n[kafka]\n\"num.partitions\" = 3\n").unwrap();
         let flags = Flags { node_id: Some(9), ..Flags::default() };
         let config = Config::resolve(flags, file, &machine()).unwrap();
         assert_eq!((config.shards, config.node_id, config.defaults.num_partitions), (1, 9, 3));

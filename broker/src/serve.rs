@@ -21,9 +21,7 @@ use crate::config::{Advertise, Config, Executor, FetchPath};
 use crate::datadir::{self, Kind, OwnedFiles, PartitionEnd, Root};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::{Message, TopicPartition};
-use crate::metadata::{
-    Command, Controller, Endpoint, Fold, Image, Node, Settings, placement,
-};
+use crate::metadata::{Command, Controller, Endpoint, Fold, Image, Node, Settings, placement};
 use crate::shell::{
     self, BlockingDisk, ClosedShard, METADATA_TOPIC_ID, OpenedLog, Shared, Shell, append_batch,
     carry_out, random_uuid,
@@ -260,8 +258,7 @@ fn fold_log(data: &DataDir, log: &Log<LogMemory>, cluster_id: &str) -> Result<Fo
         // After a crash the file may be longer than the log.
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left -= bytes.len() as u64;
-        fold.apply_batches(&bytes)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        fold.apply_batches(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(fold)
 }
@@ -396,7 +393,8 @@ impl Server {
     /// What went wrong; the directory then has no marker, and the next start recovers.
     pub fn wait(self) -> Result<(), String> {
         self.handle.join().map_err(|error| format!("a shard ended: {error}"))?;
-        let closed = std::mem::take(&mut *self.shared.closed.lock().expect("the shards have ended"));
+        let closed =
+            std::mem::take(&mut *self.shared.closed.lock().expect("the shards have ended"));
         finish(&self.shared, closed, (self.now_ms)())
     }
 }

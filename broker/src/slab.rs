@@ -37,9 +37,7 @@ impl<T> Slab<T> {
     /// The key that the next [`Slab::insert`] gives.
     pub fn next_key(&self) -> Key {
         match self.free.last() {
-            Some(&place) => {
-                Key(u64::from(self.entries[place as usize].0) << 32 | u64::from(place))
-            }
+            Some(&place) => Key(u64::from(self.entries[place as usize].0) << 32 | u64::from(place)),
             None => Key(self.entries.len() as u64),
         }
     }
@@ -88,9 +86,11 @@ impl<T> Slab<T> {
 
     /// The names of all that is in.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.entries.iter().enumerate().filter(|(_, (_, value))| value.is_some()).map(
-            |(place, (generation, _))| Key(u64::from(*generation) << 32 | place as u64),
-        )
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, value))| value.is_some())
+            .map(|(place, (generation, _))| Key(u64::from(*generation) << 32 | place as u64))
     }
 }
 

@@ -99,7 +99,8 @@ fn unsafe_has_one_drawer() {
         // shard's programs are crates of their own, without the drawer.
         let is_crate_root = match parts[..] {
             [name, "src", "lib.rs" | "main.rs"] => name != "shard",
-            ["perf", "clients", _, "src", "main.rs"] | [_, "src", "bin", _] => true,
+            ["perf", "clients", _, "src", "main.rs"] => true,
+            [_, "src", "bin", _] | [_, "src", "bin", _, "main.rs"] => true,
             _ => false,
         };
         if is_crate_root && !is_test && !source.code.contains("#![forbid(unsafe_code)]") {

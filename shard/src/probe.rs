@@ -106,7 +106,7 @@ fn ring_finding(tried: io::Result<()>, disabled: Option<&str>, release: &str) ->
         }
         (Some(libc::EPERM), _) => {
             "a seccomp profile forbids it: allow io_uring_setup, io_uring_enter and \
-             io_uring_register (Docker: --security-opt seccomp=unconfined, or a profile of your own)"
+             io_uring_register (Docker: --security-opt seccomp=unconfined, or your own profile)"
         }
         (Some(libc::ENOMEM), _) => "raise the limit of locked memory (ulimit -l)",
         _ => "use Linux 6.1 or newer, with CONFIG_IO_URING",

@@ -6,23 +6,23 @@
 
 use std::mem::MaybeUninit;
 
-#[cfg(loom)]
+#[cfg(ringlog_loom)]
 use loom::{
     cell::UnsafeCell,
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
 };
-#[cfg(not(loom))]
+#[cfg(not(ringlog_loom))]
 use std::{
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// `std`'s cell with the face of loom's.
-#[cfg(not(loom))]
+#[cfg(not(ringlog_loom))]
 struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(ringlog_loom))]
 impl<T> UnsafeCell<T> {
     fn new(value: T) -> UnsafeCell<T> {
         UnsafeCell(std::cell::UnsafeCell::new(value))
@@ -141,7 +141,7 @@ impl<T: Send> Receiver<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringlog_loom)))]
 mod tests {
     use super::lane;
     use std::sync::Arc;
@@ -193,7 +193,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, ringlog_loom))]
 mod loom_tests {
     use super::lane;
 

@@ -138,8 +138,8 @@ impl Service for Writer {
 }
 
 fn round_trip(name: &str, change: impl FnOnce(&mut ShardConfig)) {
-    let path = format!("target/ringlog-disk-{}-{name}", std::process::id());
-    let dir = DataDir::create(std::env::current_dir().unwrap().join(path)).unwrap();
+    let path = format!("{}/disk-{}-{name}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let dir = DataDir::create(path).unwrap();
     let mut config = ShardConfig { memory: 4 << 20, host: Host::Bare, ..ShardConfig::default() };
     change(&mut config);
     let (done, ended) = channel();

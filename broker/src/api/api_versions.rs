@@ -3,10 +3,10 @@
 //! Any version is answered (rule 1); the answer's header is always v0 (rule 2). Features are the metadata log's
 //! (rule 6). Not done: v5's cluster and node check (KIP-1242).
 
+use ringlog_wire::api::API_LIST;
 use ringlog_wire::api::api_versions::{
     API, ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature, SupportedFeature,
 };
-use ringlog_wire::api::API_LIST;
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request, frame_reply};
@@ -37,14 +37,14 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
 pub fn unsupported_version(correlation_id: i32) -> Vec<u8> {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion,
-        api_keys: API_LIST.iter().filter(|api| api.key == API.key).map(|api| range(api)).collect(),
+        api_keys: API_LIST.iter().filter(|api| api.key == API.key).map(range).collect(),
         ..ApiVersionsResponse::default()
     };
     let api = ringlog_wire::api::find(API.key).expect("ApiVersions is in the list");
     frame_reply(api, 0, correlation_id, |out| response.encode(0, out))
 }
 
-fn range(api: &ringlog_wire::api::Api) -> ApiVersion {
+fn range(api: &'static ringlog_wire::api::Api) -> ApiVersion {
     ApiVersion { api_key: api.key, min_version: api.advertised_min, max_version: api.max }
 }
 
@@ -57,7 +57,7 @@ fn answer(shell: &Shell, version: i16) -> ApiVersionsResponse {
     });
     ApiVersionsResponse {
         error_code: ErrorCode::None,
-        api_keys: API_LIST.iter().map(|api| range(api)).collect(),
+        api_keys: API_LIST.iter().map(range).collect(),
         throttle_time_ms: 0,
         supported_features: supported
             .map(|(name, min, max)| SupportedFeature {

@@ -20,7 +20,7 @@ use crate::config::Advertise;
 use crate::message::{FetchAsk, Fetched, Message, TopicPartition};
 use crate::partition::{TopicName, Watcher};
 use crate::session::Reply;
-use crate::shell::{ColdRead, ReadFor, ShardCore, Shell};
+use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
 use crate::slab::Key;
 use crate::topics::Place;
 
@@ -32,7 +32,12 @@ const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
 enum Origin {
     Client(ReplyTo),
     /// Another shard's fetch; with `watch` it wants to know once when there is more.
-    Shard { shard: usize, request: Key, pass: u32, watch: bool },
+    Shard {
+        shard: usize,
+        request: Key,
+        pass: u32,
+        watch: bool,
+    },
 }
 
 /// A fetch in progress.
@@ -62,7 +67,13 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let to = request.reply_to();
     if view.session_id() != 0 && view.session_epoch() != -1 {
         // We never gave out a session (rule 49).
-        return Outcome::Reply(reply(to, ErrorCode::FetchSessionIdNotFound, &[], Vec::new(), shell));
+        return Outcome::Reply(reply(
+            to,
+            ErrorCode::FetchSessionIdNotFound,
+            &[],
+            Vec::new(),
+            shell,
+        ));
     }
     let pending = plan(shell, core, to, &view);
     let key = shell.fetches.insert(pending);
@@ -218,7 +229,7 @@ impl Shell {
                 result.slices = slices;
                 (result, None)
             }
-            Ok(plan) => (result, Some(plan)),
+            Ok(plan) => (result, Some(within_a_read(plan))),
             Err(code) => error(code),
         }
     }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimePlan, TimeStep};
 use ringlog_wire::api::list_offsets::{
-    EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED, ListOffsetsPartitionResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MAX_TIMESTAMP,
+    EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED,
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
 use ringlog_wire::error::ErrorCode;
 

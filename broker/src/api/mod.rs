@@ -15,8 +15,8 @@ pub mod produce;
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
-use ringlog_wire::api::{Api, self as wire_api};
 use ringlog_wire::Uuid;
+use ringlog_wire::api::{self as wire_api, Api};
 use ringlog_wire::codec::DecodeError;
 use ringlog_wire::{frame, header};
 

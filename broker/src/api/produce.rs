@@ -14,9 +14,9 @@ use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, ReplyTo, Request};
 use crate::config::Advertise;
+use crate::memory::PoolMemory;
 use crate::message::{Message, ProducePart, Produced, TopicPartition};
 use crate::partition::{Acks, TopicName, Waiter};
-use crate::memory::PoolMemory;
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -234,10 +234,8 @@ impl Shell {
         let gone = (ErrorCode::NotLeaderOrFollower, "The partition is being closed.");
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
         let partition = &mut hosted.partition;
-        let rules = BatchRules {
-            message_bytes_max: partition.message_bytes_max,
-            produce_version: version,
-        };
+        let rules =
+            BatchRules { message_bytes_max: partition.message_bytes_max, produce_version: version };
         let batch = validate::check(records, rules)?;
         let now_ms = core.wall_ms();
         let appended = partition
@@ -339,7 +337,8 @@ impl Shell {
                         log_start_offset: entry.log_start,
                         record_errors: &[],
                         error_message: entry.message.filter(|why| !why.is_empty()),
-                        current_leader: leader.map(|id| (id, self.leader_epoch(topic.id, entry.index))),
+                        current_leader: leader
+                            .map(|id| (id, self.leader_epoch(topic.id, entry.index))),
                     });
                 }
             }

@@ -181,7 +181,10 @@ impl Shell {
         if std::mem::replace(&mut seat.failed, true) {
             return;
         }
-        tracing::error!(why, "the metadata log failed: no topic changes until the broker is restarted");
+        tracing::error!(
+            why,
+            "the metadata log failed: no topic changes until the broker is restarted"
+        );
         seat.machine.failed();
         let current = seat.current.take();
         let queue = std::mem::take(&mut seat.queue);

@@ -170,7 +170,9 @@ impl Shell {
         {
             return Some(Stall::Replies);
         }
-        let enough = self.make_room(core, bytes + MEMORY_RESERVE);
+        // A request larger than all memory must not wait for ever: what does not fit is refused by its log.
+        let wanted = (bytes + MEMORY_RESERVE).min(core.pool().budget_bytes() / 2);
+        let enough = self.make_room(core, wanted);
         (!enough).then_some(Stall::Memory)
     }
 
@@ -283,7 +285,8 @@ impl Shell {
             return;
         }
         let before = core.wall_ms() - idle_ms;
-        let is_idle = |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
+        let is_idle =
+            |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
         let idle: Vec<ConnId> =
             self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(conn, _)| *conn).collect();
         for conn in idle {

@@ -98,7 +98,12 @@ impl Shell {
     }
 
     /// Puts a log that is open into the table of logs, and into its topic's place.
-    pub(super) fn host(&mut self, of: TopicPartition, log: Log<LogMemory>, name: Arc<TopicName>) -> Key {
+    pub(super) fn host(
+        &mut self,
+        of: TopicPartition,
+        log: Log<LogMemory>,
+        name: Arc<TopicName>,
+    ) -> Key {
         let epoch = self.leader_epoch(of.topic, of.index);
         let max = self.image.topic_config(&name.name, "max.message.bytes");
         let max = max.and_then(|value| value.parse().ok());
@@ -166,7 +171,11 @@ impl Shell {
         for topic in image.topics.values() {
             for of in self.add_topic(topic) {
                 self.changing += 1;
-                self.open_log(core, of, RecoveryHint { clean: false, recovery_point: 0, log_start: 0 });
+                self.open_log(
+                    core,
+                    of,
+                    RecoveryHint { clean: false, recovery_point: 0, log_start: 0 },
+                );
             }
         }
         self.say_applied(core);
@@ -180,7 +189,12 @@ impl Shell {
     }
 
     /// Opens a log on the helper thread.
-    pub(super) fn open_log(&mut self, core: &mut ShardCore, of: TopicPartition, hint: RecoveryHint) {
+    pub(super) fn open_log(
+        &mut self,
+        core: &mut ShardCore,
+        of: TopicPartition,
+        hint: RecoveryHint,
+    ) {
         let Some(topic) = self.topics.with_id(of.topic) else { return };
         let dir = partition_dir(&topic.name.name, of.index);
         let config = log_config(&self.shared.config, &self.image, &topic.name.name);
@@ -264,7 +278,8 @@ impl Shell {
         let busy = |slot: &Key| {
             self.logs.get(*slot).is_some_and(|hosted| hosted.partition.log.ops_in_flight() > 0)
         };
-        let idle = self.dirty.is_empty() && self.changing == 0 && !self.logs.keys().any(|s| busy(&s));
+        let idle =
+            self.dirty.is_empty() && self.changing == 0 && !self.logs.keys().any(|s| busy(&s));
         if !idle || self.stopped {
             return;
         }
@@ -311,7 +326,13 @@ fn say_what_recovery_did(dir: &str, report: &RecoveryReport) {
     if let Some(cut) = &report.cut {
         let (offset, bytes, reason) = (cut.offset, cut.bytes, cut.reason);
         match report.is_loss() {
-            true => tracing::warn!(partition = dir, offset, bytes, ?reason, "cut behind the last whole batch"),
+            true => tracing::warn!(
+                partition = dir,
+                offset,
+                bytes,
+                ?reason,
+                "cut behind the last whole batch"
+            ),
             false => tracing::info!(partition = dir, offset, bytes, ?reason, "cut unwritten space"),
         }
     }

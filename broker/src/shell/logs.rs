@@ -116,14 +116,18 @@ impl Shell {
             Some(hosted) => hosted.partition.log.log_start_offset(),
             None => -1,
         };
-        for (Waiter { shard, request, entry, base_offset }, error) in advanced.acknowledged.drain(..) {
+        for (Waiter { shard, request, entry, base_offset }, error) in
+            advanced.acknowledged.drain(..)
+        {
             let result = match error.is_none() {
                 true => Produced { entry, error, base_offset, log_start },
                 false => Produced { entry, error, base_offset: -1, log_start: -1 },
             };
             match shard == self.shard {
                 true => self.produced(core, request, &[result]),
-                false => self.post(core, shard, Message::Produced { request, results: vec![result] }),
+                false => {
+                    self.post(core, shard, Message::Produced { request, results: vec![result] })
+                }
             }
         }
         for Watcher { shard, request } in advanced.woken.drain(..) {

@@ -9,8 +9,8 @@ mod checkpoints;
 mod control;
 mod files;
 mod frames;
-mod logs;
 mod lifecycle;
+mod logs;
 mod reads;
 pub mod topology;
 
@@ -28,8 +28,11 @@ use ringlog_storage::{FileId, Log};
 pub use checkpoints::carry_out;
 pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
 pub use files::BlockingDisk;
-pub use lifecycle::{ClosedLog, METADATA_TOPIC_ID, ClosedShard, OpenedLog, log_config, partition_dir};
+pub use lifecycle::{
+    ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, log_config, partition_dir,
+};
 pub use logs::Hosted;
+pub(crate) use reads::within_a_read;
 pub use reads::{BlockingRead, ColdRead, ReadFor};
 
 use crate::api::fetch::PendingFetch;
@@ -200,7 +203,9 @@ impl Shell {
             }
             Message::Wake { request } => self.wake_fetch(core, request),
             Message::Offsets { request, asks } => self.offsets_for(core, from, request, asks),
-            Message::OffsetsFound { request, results } => self.offsets_found(core, request, results),
+            Message::OffsetsFound { request, results } => {
+                self.offsets_found(core, request, results)
+            }
             Message::Control { request, ask } => self.control_asked(core, from, request, ask),
             Message::Controlled { request, answer } => self.controlled(core, request, answer),
             Message::Image(image) => self.apply_image(core, image),

@@ -53,6 +53,15 @@ pub enum BlockingRead {
     Large(DiskPlan, io::Result<Vec<u8>>),
 }
 
+/// Cuts a first attempt to what one read buffer holds: whole batches of it are an answer. A batch that does not fit
+/// makes the log ask for more, and that is read on the helper thread.
+pub(crate) fn within_a_read(mut plan: ReadPlan<Slice>) -> ReadPlan<Slice> {
+    if let ReadPlan::Disk(plan) = &mut plan {
+        plan.bytes = plan.bytes.min(READ_BYTES_MAX);
+    }
+    plan
+}
+
 impl Shell {
     /// Takes the next step of a read.
     pub(crate) fn start_read(&mut self, core: &mut ShardCore, read: ColdRead) {
@@ -84,7 +93,8 @@ impl Shell {
         let Some(file) = hosted.read_file(plan.file) else {
             let path = hosted.partition.log.dir().join(&plan.path);
             let (data, io, id) = (self.shared.data.clone(), self.shared.config.io, plan.file);
-            let job = move || BlockingRead::File(id, open_segment(&data, &path, io, OpenMode::Read));
+            let job =
+                move || BlockingRead::File(id, open_segment(&data, &path, io, OpenMode::Read));
             return Self::read_blocking(core, read, job);
         };
         self.make_room(core, plan.bytes);
@@ -261,7 +271,7 @@ impl Shell {
         };
         match hosted.partition.log.read(from, upto, bytes_max, true) {
             Ok(plan) => {
-                read.plan = plan;
+                read.plan = within_a_read(plan);
                 self.start_read(core, read);
             }
             Err(error) => self.end_read(core, read.purpose, Err(read_error(error))),

@@ -104,7 +104,10 @@ impl<'a> Bench<'a> {
     fn measure_kafka(&mut self, round: u32) -> Result<(), Failure> {
         for work in [Work::Produce, Work::Fetch, Work::Single] {
             let (report, cpu) = self.kafka_row(work)?;
+            let server = self.kafka_server.as_ref().ok_or("Kafka is not running")?;
+            let resident = server.resident_bytes()? as f64 / MIB;
             self.push(System::Kafka, round, work, &report, cpu)?;
+            self.add_figure("resident_mib", resident);
         }
         settle()?;
         let server = self.kafka_server.take().ok_or("Kafka is not running")?;

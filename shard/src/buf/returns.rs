@@ -6,9 +6,9 @@
 //! Invariant: a unit is pushed only by the one that dropped the last reference to the piece that
 //! starts there, so it is in the list at most once.
 
-#[cfg(loom)]
+#[cfg(ringlog_loom)]
 use loom::sync::atomic::{AtomicU32, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(ringlog_loom))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// No unit.
@@ -57,7 +57,7 @@ impl Returns {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, ringlog_loom))]
 mod loom_tests {
     use super::Returns;
     use std::collections::BTreeSet;

@@ -57,14 +57,25 @@ fn skip_bytes(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(length.max(0) as usize..)
 }
 
-/// A zigzag varint and what follows it.
-#[inline]
+/// A zigzag varint and what follows it. Nearly all of them have one or two bytes.
+#[inline(always)]
 fn varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (value, rest) = match bytes {
+        [first, rest @ ..] if *first < 0x80 => (u64::from(*first), rest),
+        [first, second, rest @ ..] if *second < 0x80 => {
+            (u64::from(first & 0x7F) | u64::from(*second) << 7, rest)
+        }
+        _ => long_varint(bytes)?,
+    };
+    Some(((value >> 1) as i64 ^ -((value & 1) as i64), rest))
+}
+
+#[cold]
+fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut value, mut shift) = (0_u64, 0);
     for (at, byte) in bytes.iter().enumerate().take(10) {
         value |= u64::from(byte & 0x7F) << shift;
         if byte & 0x80 == 0 {
-            let value = (value >> 1) as i64 ^ -((value & 1) as i64);
             return Some((value, &bytes[at + 1..]));
         }
         shift += 7;

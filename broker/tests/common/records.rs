@@ -1,0 +1,69 @@
+//! Record batches as a producer makes them, and as a consumer reads them.
+
+use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
+
+/// A batch of these values, with timestamps 1000, 1001, ...
+pub fn batch(values: &[&[u8]]) -> Vec<u8> {
+    batch_at(1000, values)
+}
+
+/// A batch of these values, with timestamps from `timestamp` on, one a millisecond.
+pub fn batch_at(timestamp: i64, values: &[&[u8]]) -> Vec<u8> {
+    build(BatchOptions::default(), timestamp, values)
+}
+
+/// A batch of one value of so many bytes.
+pub fn batch_of_size(bytes: usize) -> Vec<u8> {
+    batch(&[&vec![b'x'; bytes]])
+}
+
+/// An idempotent producer's batch of `count` records.
+pub fn idempotent(producer: i64, epoch: i16, sequence: i32, count: usize) -> Vec<u8> {
+    let options = BatchOptions {
+        producer_id: producer,
+        producer_epoch: epoch,
+        base_sequence: sequence,
+        ..BatchOptions::default()
+    };
+    let value: &[u8] = b"once";
+    build(options, 1000, &vec![value; count])
+}
+
+/// A batch of these values that says of itself what `options` say.
+pub fn build(options: BatchOptions, timestamp: i64, values: &[&[u8]]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
+    for (at, value) in values.iter().enumerate() {
+        builder.push(timestamp + at as i64, None, Some(value), &[]);
+    }
+    builder.finish()
+}
+
+/// One record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub offset: i64,
+    pub value: Vec<u8>,
+}
+
+/// All records of whole batches; each batch's CRC must be right.
+pub fn read(mut bytes: &[u8]) -> Vec<Read> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let (batch, rest) = Batch::parse(bytes).expect("whole batches");
+        batch.verify_crc().expect("a batch as it was sent");
+        for record in batch.records() {
+            let record = record.expect("a good record");
+            found.push(Read {
+                offset: batch.header().base_offset + i64::from(record.offset_delta),
+                value: record.value.unwrap_or_default().to_vec(),
+            });
+        }
+        bytes = rest;
+    }
+    found
+}
+
+/// The values alone.
+pub fn values(bytes: &[u8]) -> Vec<Vec<u8>> {
+    read(bytes).into_iter().map(|record| record.value).collect()
+}
