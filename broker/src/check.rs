@@ -1,5 +1,5 @@
-//! `ringlog check`: what the kernel, the limits, the file system and the disk will do to performance, and how to mend
-//! it. The findings are `shard`'s; this file prints them.
+//! `ringlog check`: what the kernel, the limits, the file system and the disk will do to
+//! performance, and how to mend it. The findings are `shard`'s; this file prints them.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! What the user asked for: flags, then `RINGLOG_…` in the environment, then a TOML file, then defaults.
+//! What the user asked for: flags, then `RINGLOG_…` in the environment, then a TOML file, then
+//! defaults.
 //!
 //! Invariant: a [`Config`] is complete and checked; nothing below `main` reads the environment.
 
@@ -80,7 +81,8 @@ pub struct Flags {
     /// Directory of the data, one per process, locked while in use [default: ./ringlog-data]
     #[arg(long, env = "RINGLOG_DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Address of shard 0; with --advertise shard, shard i listens on port + i [default: 127.0.0.1:9092]
+    /// Address of shard 0; with --advertise shard, shard i listens on port + i [default:
+    /// 127.0.0.1:9092]
     #[arg(long, env = "RINGLOG_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Host name that Metadata tells clients [default: the listen address]
@@ -197,7 +199,8 @@ impl Config {
         if shards == 0 || shards > SHARDS_MAX {
             return Err(format!("--shards: expected 1 to {SHARDS_MAX}, found {shards}"));
         }
-        // More shards than cores: legal (tests do it), but then pinning two to one core would only hurt.
+        // More shards than cores: legal (tests do it), but then pinning two to one core would only
+        // hurt.
         let cpus = cpus.filter(|cpus| cpus.len() >= shards);
         let node_id = flags.node_id.or(file.node_id).unwrap_or(1);
         if !(0..=NODE_ID_MAX).contains(&node_id) {
@@ -208,7 +211,8 @@ impl Config {
         let advertise = flags.advertise.or(file.advertise).unwrap_or(Advertise::Shard);
         if advertise == Advertise::Shard && usize::from(listen.port()) + shards > 65_536 {
             return Err(format!(
-                "--listen: {} leaves no room for {shards} ports, one per shard; use a lower port or --advertise node",
+                "--listen: {} leaves no room for {shards} ports, one per shard; use a lower port \
+                 or --advertise node",
                 listen.port()
             ));
         }
@@ -222,7 +226,8 @@ impl Config {
         let memory_per_shard = memory_bytes / shards as u64;
         if memory_per_shard < MEMORY_PER_SHARD_MIN {
             return Err(format!(
-                "--memory: {shards} shards need at least {} MiB, found {} MiB; give more or run fewer shards",
+                "--memory: {shards} shards need at least {} MiB, found {} MiB; give more or run \
+                 fewer shards",
                 (MEMORY_PER_SHARD_MIN >> 20) * shards as u64,
                 memory_bytes >> 20
             ));

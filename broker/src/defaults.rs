@@ -1,4 +1,5 @@
-//! Broker defaults under Kafka's names: what `--set KEY=VALUE` and the file's `[kafka]` table may say.
+//! Broker defaults under Kafka's names: what `--set KEY=VALUE` and the file's `[kafka]` table may
+//! say.
 //!
 //! Source: Kafka 4.3's `KafkaConfig` and `ServerLogConfigs`; names, units and defaults are Kafka's.
 
@@ -25,11 +26,13 @@ pub struct BrokerDefaults {
     pub socket_request_max_bytes: i32,
     /// `max.connections`: of the whole process.
     pub max_connections: i32,
-    /// `connections.max.idle.ms`: an idle connection is closed after this, milliseconds; -1 = never.
+    /// `connections.max.idle.ms`: an idle connection is closed after this, milliseconds; -1 =
+    /// never.
     pub connections_max_idle_ms: i64,
     /// `producer.id.expiration.ms`: how long an idle producer is remembered, milliseconds.
     pub producer_id_expiration_ms: i64,
-    /// `log.flush.offset.checkpoint.interval.ms`: how often recovery points are written, milliseconds.
+    /// `log.flush.offset.checkpoint.interval.ms`: how often recovery points are written,
+    /// milliseconds.
     pub log_flush_offset_checkpoint_interval_ms: i64,
     /// `fetch.max.bytes`: most bytes of one fetch answer, whatever the client asks.
     pub fetch_max_bytes: i32,

@@ -1,11 +1,11 @@
 //! The broker: Kafka's rules as state machines, and the shell that runs them on shards.
 //!
 //! ```text
-//! main → serve → shard::run ─┬─ shell/    events in, commands out: the only code here that touches a Core
-//!                            ├─ api/      one file per Kafka API: parse → place → plan → reply or park
+//! main → serve → shard::run ─┬─ shell/    events in, commands out: all that touches a Core
+//!                            ├─ api/      one file per Kafka API: parse → place → reply or park
 //!                            ├─ session   one connection: frames in, replies out in order
 //!                            ├─ partition one partition: log, high watermark, who waits
-//!                            └─ metadata/ the fold over Kafka's metadata log, and the controller that writes it
+//!                            └─ metadata/ the fold over Kafka's metadata log, and its controller
 //! ```
 #![forbid(unsafe_code)]
 

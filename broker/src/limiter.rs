@@ -1,4 +1,5 @@
-//! Log lines about what clients do wrong, limited in rate: a hostile client must not fill the disk with them.
+//! Log lines about what clients do wrong, limited in rate: a hostile client must not fill the disk
+//! with them.
 
 /// Lines of this kind in one tick.
 const LINES_PER_TICK_MAX: u32 = 20;

@@ -1,4 +1,5 @@
-//! `ringlog`: reads what the user asked for, then serves until it is told to stop, or checks the machine.
+//! `ringlog`: reads what the user asked for, then serves until it is told to stop, or checks the
+//! machine.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
-/// "File size limit exceeded": a write past RLIMIT_FSIZE must be an error of that write, not our death.
+/// "File size limit exceeded": a write past RLIMIT_FSIZE must be an error of that write, not our
+/// death.
 const SIGXFSZ: i32 = 25;
 
 /// An event-streaming broker that speaks the Kafka protocol.
@@ -34,7 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what the kernel, the limits, the file system and the disk will do to performance, and how to mend it
+    /// Say what the kernel, the limits, the file system and the disk will do to performance, and
+    /// how to mend it
     Check,
 }
 

@@ -1,4 +1,5 @@
-//! The log's memory is the shard's: storage's seams, put on shard's aligned, pooled, counted buffers.
+//! The log's memory is the shard's: storage's seams, put on shard's aligned, pooled, counted
+//! buffers.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
 //! What the shards of one process say to each other over the bus.
 //!
-//! Invariant: every question that is sent is answered exactly once, with the key it came with; a key that no longer
-//! names anything makes the answer void. Questions in flight are bounded by connections × requests in flight.
+//! Invariant: every question that is sent is answered exactly once, with the key it came with; a
+//! key that no longer names anything makes the answer void. Questions in flight are bounded by
+//! connections × requests in flight.
 
 use std::sync::Arc;
 
@@ -145,8 +146,8 @@ pub enum Message {
     Produce { request: Key, acks: Acks, version: i16, parts: Vec<ProducePart> },
     /// Answers to [`Message::Produce`].
     Produced { request: Key, results: Vec<Produced> },
-    /// Read these; answer with [`Message::Fetched`], then, if `watch`, say once with [`Message::Wake`] when any of
-    /// them has more.
+    /// Read these; answer with [`Message::Fetched`], then, if `watch`, say once with
+    /// [`Message::Wake`] when any of them has more.
     Fetch { request: Key, pass: u32, watch: bool, asks: Vec<FetchAsk> },
     /// The answer to [`Message::Fetch`].
     Fetched { request: Key, pass: u32, results: Vec<Fetched> },
@@ -164,7 +165,8 @@ pub enum Message {
     Image(Arc<Image>),
     /// The sender's partitions are as the image of this offset says.
     Applied { offset: i64 },
-    /// A blocking disk operation of the log in this place has ended; a segment that was created comes open.
+    /// A blocking disk operation of the log in this place has ended; a segment that was created
+    /// comes open.
     DiskDone { token: u64, result: Result<Option<File>, DiskError> },
     /// A step of a cold read that took the helper thread has ended.
     BlockingRead { read: Box<ColdRead>, result: BlockingRead },

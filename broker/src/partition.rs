@@ -1,8 +1,10 @@
-//! One partition as a state machine: its log, its leader epoch, its high watermark and who waits for them.
+//! One partition as a state machine: its log, its leader epoch, its high watermark and who waits
+//! for them.
 //!
-//! Invariants: touched by its shard alone; the high watermark is kept apart from the log's end and never goes back;
-//! an acknowledgement is given only when the offset it stands for is durable (acks = 1) or below the high watermark
-//! (acks = all). With one replica the two move together; the seam between them is [`Partition::advance`].
+//! Invariants: touched by its shard alone; the high watermark is kept apart from the log's end and
+//! never goes back; an acknowledgement is given only when the offset it stands for is durable (acks
+//! = 1) or below the high watermark (acks = all). With one replica the two move together; the seam
+//! between them is [`Partition::advance`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,7 +90,8 @@ pub struct Partition<M: Memory> {
 type SliceOf<M> = <<M as Memory>::Chunk as Chunk>::Slice;
 
 impl<M: Memory> Partition<M> {
-    /// A partition whose log is open; all that the log holds is replicated, for there is one replica.
+    /// A partition whose log is open; all that the log holds is replicated, for there is one
+    /// replica.
     pub fn new(
         topic: Arc<TopicName>,
         index: i32,
@@ -128,7 +131,8 @@ impl<M: Memory> Partition<M> {
         self.log.append(now_ms, memory, batch, self.leader_epoch).map_err(append_error)
     }
 
-    /// `waiter` is given back by [`Partition::advance`] once everything below `end` is acknowledged.
+    /// `waiter` is given back by [`Partition::advance`] once everything below `end` is
+    /// acknowledged.
     pub fn wait(&mut self, acks: Acks, end: i64, waiter: Waiter) {
         let queue = match acks {
             Acks::None => return,
@@ -199,8 +203,8 @@ impl<M: Memory> Partition<M> {
         self.log.read(from, self.high_watermark, bytes_max, min_one).map_err(read_error)
     }
 
-    /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset` (KIP-595):
-    /// (epoch, end offset). -1 is not checked.
+    /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset`
+    /// (KIP-595): (epoch, end offset). -1 is not checked.
     pub fn diverging(&self, epoch: i32, offset: i64) -> Option<(i32, i64)> {
         if epoch < 0 {
             return None;

@@ -1,9 +1,10 @@
-//! From a configuration to a serving broker, and to a clean stop: everything that happens before the shards run and
-//! after they have ended, on the main thread, blocking.
+//! From a configuration to a serving broker, and to a clean stop: everything that happens before
+//! the shards run and after they have ended, on the main thread, blocking.
 //!
-//! The start: lock → classify and format the directory → fold the metadata log → lead in a new epoch (its records are
-//! on disk before anything is served) → open every partition's log, each shard's in a thread of its own → run.
-//! The stop is Kafka's (`kraft.md` A5): logs closed, the controller's last records, checkpoints, the marker last.
+//! The start: lock → classify and format the directory → fold the metadata log → lead in a new
+//! epoch (its records are on disk before anything is served) → open every partition's log, each
+//! shard's in a thread of its own → run. The stop is Kafka's (`kraft.md` A5): logs closed, the
+//! controller's last records, checkpoints, the marker last.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,6 +66,7 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let (controller, metadata_log, image) = start_controller(&config, &data, &root, clocks)
         .map_err(|error| format!("--data-dir {path}: {error}"))?;
     let logs = open_logs(&config, &data, &root, &image)?;
+    write_recovery_points(&data, &image, &logs)?;
     let count: usize = logs.iter().map(Vec::len).sum();
     let shared = Arc::new(Shared { config, data, closed: Mutex::new(Vec::new()) });
     let handle = run_shards(&shared, &image, logs, (controller, metadata_log))?;
@@ -78,8 +80,8 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     Ok(Server { handle, shared, now_ms: clocks.wall_ms, _lock: lock })
 }
 
-/// Locks the directory if it may be ours; says whether it is to be formatted. A directory that is refused is left
-/// as it was.
+/// Locks the directory if it may be ours; says whether it is to be formatted. A directory that is
+/// refused is left as it was.
 fn take_directory(data: &DataDir, path: &str) -> Result<(Lock, bool), String> {
     let told = |error: std::io::Error| format!("--data-dir {path}: {error}");
     let classify = || {
@@ -137,7 +139,8 @@ fn format(config: &Config, data: &DataDir, clocks: Clocks) -> Result<(), String>
     Ok(())
 }
 
-/// Reads the files at the root, and takes the marker of a clean stop away before any log is touched.
+/// Reads the files at the root, and takes the marker of a clean stop away before any log is
+/// touched.
 fn open_root(data: &DataDir, node_id: i32) -> Result<Root, String> {
     use ringlog_storage::checkpoint::{clean_shutdown, meta, offsets, quorum};
     let read = |path: &str| {
@@ -184,7 +187,8 @@ fn open_metadata_log(data: &DataDir, clean: bool) -> Result<Log<LogMemory>, Stri
     Ok(log)
 }
 
-/// Folds the metadata log and leads it in a new epoch; what that writes is durable when this returns.
+/// Folds the metadata log and leads it in a new epoch; what that writes is durable when this
+/// returns.
 fn start_controller(
     config: &Config,
     data: &DataDir,
@@ -297,6 +301,34 @@ fn open_logs(
     })
 }
 
+/// What was recovered is flushed: said at once, so that a crash loop never scans the same bytes
+/// twice.
+fn write_recovery_points(
+    data: &DataDir,
+    image: &Image,
+    logs: &[Vec<OpenedLog>],
+) -> Result<(), String> {
+    let end = |opened: &OpenedLog| {
+        let log = &opened.opened.as_ref().ok()?.0;
+        Some(PartitionEnd {
+            topic: image.topic(opened.of.topic)?.name.to_string(),
+            partition: opened.of.index,
+            high_watermark: log.end_offset(),
+            flushed: log.recovery_point(),
+            log_start: log.log_start_offset(),
+            first_segment: log.log_start_offset(),
+        })
+    };
+    let ends: Vec<_> = logs.iter().flatten().filter_map(end).collect();
+    if ends.is_empty() {
+        return Ok(());
+    }
+    for step in datadir::checkpoint_steps(&ends) {
+        carry_out(data, &step).map_err(|error| format!("{step:?}: {error}"))?;
+    }
+    Ok(())
+}
+
 fn topic_ids(data: &DataDir, found: &datadir::Found) -> BTreeMap<String, Uuid> {
     let mut ids = BTreeMap::new();
     for (dir, _, _) in &found.partitions {
@@ -386,8 +418,8 @@ impl Server {
         self.handle.remote()
     }
 
-    /// Waits until the shards have ended (they are asked with [`Message::Stop`]), then leaves the directory as a
-    /// cleanly stopped Kafka does.
+    /// Waits until the shards have ended (they are asked with [`Message::Stop`]), then leaves the
+    /// directory as a cleanly stopped Kafka does.
     ///
     /// # Errors
     /// What went wrong; the directory then has no marker, and the next start recovers.

@@ -1,8 +1,9 @@
-//! One connection as a state machine: bytes in, whole frames out; replies in any order in, request order out.
+//! One connection as a state machine: bytes in, whole frames out; replies in any order in, request
+//! order out.
 //!
-//! Invariants: replies leave in the order of their requests (rule 11); memory grows only with bytes that really
-//! arrived, never with a length that a client claims; at most [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for
-//! their replies, more stay unread.
+//! Invariants: replies leave in the order of their requests (rule 11); memory grows only with bytes
+//! that really arrived, never with a length that a client claims; at most
+//! [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for their replies, more stay unread.
 
 use std::collections::VecDeque;
 

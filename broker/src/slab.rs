@@ -1,4 +1,5 @@
-//! A table of things in progress, named by keys that are never mistaken for later things in the same place.
+//! A table of things in progress, named by keys that are never mistaken for later things in the
+//! same place.
 
 /// Names a thing in a [`Slab`]: its place in the low half, the place's generation in the high half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

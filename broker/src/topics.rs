@@ -1,7 +1,8 @@
-//! What one shard knows of every topic, and where each partition is: the table that requests are placed by.
+//! What one shard knows of every topic, and where each partition is: the table that requests are
+//! placed by.
 //!
-//! Invariant: a name and an id that are in the table name the same topic; a partition that is [`Place::Open`] has
-//! its log in this shard's table of logs under that key.
+//! Invariant: a name and an id that are in the table name the same topic; a partition that is
+//! [`Place::Open`] has its log in this shard's table of logs under that key.
 
 use std::collections::HashMap;
 use std::sync::Arc;

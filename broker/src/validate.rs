@@ -1,8 +1,8 @@
 //! What a producer may send: Kafka's checks of one partition's records, before the log sees them.
 //!
 //! Rules 14, 15, 19 of `shared/protocol.md`; K: `ProduceRequest.validateRecords`, `LogValidator`,
-//! `UnifiedLog.analyzeAndValidateRecords`. A compressed batch is checked by its header and CRC alone and stored as
-//! it was sent; an uncompressed one is walked record by record.
+//! `UnifiedLog.analyzeAndValidateRecords`. A compressed batch is checked by its header and CRC
+//! alone and stored as it was sent; an uncompressed one is walked record by record.
 
 use ringlog_wire::batch::{Batch, BatchError, Compression, HEADER_BYTES, TimestampType};
 use ringlog_wire::error::ErrorCode;
@@ -28,7 +28,8 @@ pub fn check(records: Option<&[u8]>, rules: BatchRules) -> Result<Batch<'_>, Ref
     if records.is_empty() {
         return Err((ErrorCode::InvalidRecord, "Expected one record batch, found none."));
     }
-    // The magic byte stands at the same place in every format, so an old one is told apart from garbage.
+    // The magic byte stands at the same place in every format, so an old one is told apart from
+    // garbage.
     if records.len() > 16 && records[16] < 2 {
         return Err((ErrorCode::InvalidRecord, "Expected a record batch of magic 2."));
     }

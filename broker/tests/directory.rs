@@ -4,13 +4,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use common::client::fetch_request;
 use common::records::{self, batch, idempotent};
 use common::{Broker, Dir, Options};
 use ringlog_broker::config::Advertise;
-use ringlog_wire::ErrorCode;
 use ringlog_wire::api::metadata::{self, MetadataRequest, MetadataResponse};
+use ringlog_wire::{ErrorCode, Uuid};
 
 /// Every file's content, by path.
 fn contents(dir: &Dir) -> BTreeMap<String, Vec<u8>> {
@@ -21,11 +22,20 @@ fn contents(dir: &Dir) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn a_second_broker_is_refused() {
     let broker = Broker::start();
-    let why = Broker::refusal(broker.dir().path());
-    assert!(why.contains("another broker"), "{why}");
-    assert!(why.contains(&broker.dir().path().display().to_string()), "{why}");
+    let path = broker.dir().path().display().to_string();
+    // A process of its own: Kafka's kind of lock is held by a process.
+    let second = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(["--data-dir", &path, "--listen", "127.0.0.1:0", "--shards", "1"])
+        .args(["--memory", "64M", "--advertise", "node"])
+        .output()
+        .expect("it runs, and ends by itself");
+    assert!(!second.status.success());
+    let why = String::from_utf8(second.stderr).unwrap();
+    assert!(why.contains("another broker") && why.contains(&path), "{why}");
     // The first is not disturbed.
-    broker.client().create("t", 1);
+    let mut client = broker.client();
+    let topic = client.create("t", 1);
+    assert_eq!(client.append(&topic, 0, batch(&[b"v"])), 0);
 }
 
 #[test]
@@ -77,6 +87,12 @@ fn another_nodes_directory_is_refused() {
     assert!(why.contains("node.id 8"), "{why}");
 }
 
+/// What stays as it is over a restart.
+fn shape(response: &MetadataResponse) -> Vec<(Option<&str>, Uuid, usize)> {
+    let topics = response.topics.iter();
+    topics.map(|t| (t.name.as_deref(), t.topic_id, t.partitions.len())).collect()
+}
+
 #[test]
 fn a_restart_finds_everything() {
     for shards in [1, 2] {
@@ -98,7 +114,11 @@ fn a_restart_finds_everything() {
         let mut client = broker.client();
         let after: MetadataResponse = client.call(&metadata::API, 12, &all);
         assert_eq!(after.cluster_id, before.cluster_id);
-        assert_eq!(after.topics, before.topics, "ids, partitions, leader epochs");
+        assert_eq!(shape(&after), shape(&before), "names, ids, partitions");
+        for partition in after.topics.iter().flat_map(|topic| &topic.partitions) {
+            assert_eq!((partition.leader_id, &partition.isr_nodes), (1, &vec![1]));
+            assert_eq!(partition.leader_epoch, 2, "Kafka's stop and start are an epoch each");
+        }
         for index in 0..4 {
             assert_eq!(client.offset_as(4, &topic, index, -1).offset, 8);
             let data = client.fetch_as(13, &fetch_request(&topic, &[(index, 0)]));
@@ -123,17 +143,13 @@ fn shards_may_come_and_go_between_starts() {
     let mut dir = Dir::fresh();
     let mut written = 0;
     for shards in [1, 2, 3, 1] {
-        let options = Options {
-            shards,
-            advertise: Advertise::Node,
-            memory: "96M",
-            ..Options::default()
-        };
+        let options =
+            Options { shards, advertise: Advertise::Node, memory: "96M", ..Options::default() };
         let broker = Broker::start_on(dir, options);
         let mut client = broker.client();
         let topic = match written {
             0 => client.create("t", 5),
-            _ => common::client::Topic { name: "t".into(), id: ringlog_wire::Uuid::ZERO },
+            _ => common::client::Topic { name: "t".into(), id: Uuid::ZERO },
         };
         for index in 0..5 {
             assert_eq!(client.append(&topic, index, batch(&[b"v"])), written);

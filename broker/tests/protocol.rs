@@ -257,17 +257,8 @@ fn produce_refuses_with_kafkas_codes() {
 fn with_compression(kind: u8) -> Vec<u8> {
     let mut bytes = batch(&[b"v"]);
     bytes[22] |= kind;
-    let crc = crc32c(&bytes[21..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    records::seal(&mut bytes);
     bytes
-}
-
-/// Castagnoli's CRC, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
-    };
-    !bytes.iter().fold(!0, step)
 }
 
 #[test]

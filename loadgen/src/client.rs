@@ -1,8 +1,8 @@
 //! One non-blocking connection: frames in, gathered writes out. It knows nothing of requests.
 //!
-//! Invariants: a frame is handed over whole and once; no frame is larger than `FRAME_BYTES_MAX`, and
-//! the receive buffer never grows past what one frame needs. Polling is edge-triggered, so every
-//! call goes on until the socket would block or a read comes up short.
+//! Invariants: a frame is handed over whole and once; no frame is larger than `FRAME_BYTES_MAX`,
+//! and the receive buffer never grows past what one frame needs. Polling is edge-triggered, so
+//! every call goes on until the socket would block or a read comes up short.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream as BlockingStream;

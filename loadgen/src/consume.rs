@@ -1,7 +1,7 @@
 //! The consuming engine: connections to the leaders, each with fetches of its partitions under way.
 //!
-//! A connection's partitions are dealt out to its slots, one fetch under way for each slot, since the
-//! next fetch of a partition begins where the last answer ended. Sessions are not used: every
+//! A connection's partitions are dealt out to its slots, one fetch under way for each slot, since
+//! the next fetch of a partition begins where the last answer ended. Sessions are not used: every
 //! request names its partitions, so a connection that is lost is simply made again.
 
 use std::io::IoSlice;

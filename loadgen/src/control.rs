@@ -50,7 +50,8 @@ impl Versions {
             )));
         }
         Err(Error::Broker(format!(
-            "no common version of {}: the broker serves {min} to {max}, this client speaks {} to {}",
+            "no common version of {}: the broker serves {min} to {max}, this client speaks \
+             {} to {}",
             api.name,
             api.min,
             cap.unwrap_or(api.max).min(api.max)

@@ -1,4 +1,5 @@
-//! One segment: a file of batches, its indexes, the part of it in memory, and how far its writing is.
+//! One segment: a file of batches, its indexes, the part of it in memory, and how far its writing
+//! is.
 //!
 //! Invariants of a [`Writer`]: `synced <= written <= submitted <= size`; the writes on their way
 //! are in position order and cover `written..submitted` exactly; two of them that are with the

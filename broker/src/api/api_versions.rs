@@ -1,7 +1,8 @@
-//! ApiVersions · key 18 · v0–4.  v3: flexible, features, the client's software name.  v4: features with minimum 0.
+//! ApiVersions · key 18 · v0–4.  v3: flexible, features, the client's software name.  v4: features
+//! with minimum 0.
 //!
-//! Any version is answered (rule 1); the answer's header is always v0 (rule 2). Features are the metadata log's
-//! (rule 6). Not done: v5's cluster and node check (KIP-1242).
+//! Any version is answered (rule 1); the answer's header is always v0 (rule 2). Features are the
+//! metadata log's (rule 6). Not done: v5's cluster and node check (KIP-1242).
 
 use ringlog_wire::api::API_LIST;
 use ringlog_wire::api::api_versions::{
@@ -72,7 +73,8 @@ fn answer(shell: &Shell, version: i16) -> ApiVersionsResponse {
     }
 }
 
-/// Kafka's pattern for the names of client software: letters and digits, with dots and hyphens inside (rule 3).
+/// Kafka's pattern for the names of client software: letters and digits, with dots and hyphens
+/// inside (rule 3).
 fn is_software_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');

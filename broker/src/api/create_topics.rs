@@ -1,8 +1,9 @@
-//! CreateTopics · key 19 · v2–7.  v4: -1 for the broker's defaults (KIP-464).  v5: the answer describes the topic.
-//! v6: quota errors (never given).  v7: topic ids.
+//! CreateTopics · key 19 · v2–7.  v4: -1 for the broker's defaults (KIP-464).  v5: the answer
+//! describes the topic. v6: quota errors (never given).  v7: topic ids.
 //!
-//! The controller decides ([`crate::metadata`]); this file carries the request there and the answer back. The broker
-//! ids of manual assignments are the outside's, those of the metadata log are nodes: translated here.
+//! The controller decides ([`crate::metadata`]); this file carries the request there and the answer
+//! back. The broker ids of manual assignments are the outside's, those of the metadata log are
+//! nodes: translated here.
 
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 

@@ -1,6 +1,7 @@
 //! DeleteTopics · key 20 · v1–6.  v5: error messages.  v6: topics by id.
 //!
-//! The controller decides ([`crate::metadata`]); the answer leaves when the logs are gone from every shard.
+//! The controller decides ([`crate::metadata`]); the answer leaves when the logs are gone from
+//! every shard.
 
 use ringlog_wire::Uuid;
 use ringlog_wire::api::delete_topics::DeleteTopicsRequest;

@@ -1,10 +1,12 @@
-//! Fetch · key 1 · v4–18.  v12: diverging epochs (KIP-595).  v13: topics by id.  v16: who leads instead (KIP-951).
-//! Not done yet: sessions (every answer says session 0, which is legal), followers, read_committed beyond "nothing
-//! is transactional here", so the last stable offset is the high watermark.
+//! Fetch · key 1 · v4–18.  v12: diverging epochs (KIP-595).  v13: topics by id.  v16: who leads
+//! instead (KIP-951). Not done yet: sessions (every answer says session 0, which is legal),
+//! followers, read_committed beyond "nothing is transactional here", so the last stable offset is
+//! the high watermark.
 //!
-//! The path: one *pass* reads what there is, from each partition's memory, from its files, or from the owner's shard;
-//! if that is not enough yet, the fetch watches its partitions and another pass runs when a high watermark moves
-//! (rule 45). Nothing polls. A fetch that another shard asks for is the same thing with another [`Origin`].
+//! The path: one *pass* reads what there is, from each partition's memory, from its files, or from
+//! the owner's shard; if that is not enough yet, the fetch watches its partitions and another pass
+//! runs when a high watermark moves (rule 45). Nothing polls. A fetch that another shard asks for
+//! is the same thing with another [`Origin`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -407,8 +409,9 @@ impl Shell {
     }
 }
 
-/// Keeps the answer within `bytes_max`, in request order; the first partition that has anything gives at least what
-/// it has (rule 47). Only partitions read side by side on several shards can go beyond.
+/// Keeps the answer within `bytes_max`, in request order; the first partition that has anything
+/// gives at least what it has (rule 47). Only partitions read side by side on several shards can go
+/// beyond.
 fn within(mut results: Vec<Fetched>, bytes_max: usize) -> Vec<Fetched> {
     let mut left = bytes_max;
     let mut found = false;

@@ -1,8 +1,8 @@
 //! InitProducerId · key 22 · v0–5.  v3: the producer's id and epoch (KIP-360).
 //!
-//! Without a transactional id: a new id and epoch 0, always (rule 30). Ids come in blocks from the controller, so a
-//! block that was begun before a crash is never given out again. With a transactional id: COORDINATOR_NOT_AVAILABLE,
-//! for there is no transaction coordinator yet.
+//! Without a transactional id: a new id and epoch 0, always (rule 30). Ids come in blocks from the
+//! controller, so a block that was begun before a crash is never given out again. With a
+//! transactional id: COORDINATOR_NOT_AVAILABLE, for there is no transaction coordinator yet.
 
 use ringlog_wire::api::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ringlog_wire::error::ErrorCode;

@@ -1,9 +1,9 @@
-//! ListOffsets · key 2 · v1–11.  v4: leader epochs.  v7: -3, the record with the largest timestamp.  v8: -4.  v9: -5.
-//! v11: -6.
+//! ListOffsets · key 2 · v1–11.  v4: leader epochs.  v7: -3, the record with the largest timestamp.
+//! v8: -4.  v9: -5. v11: -6.
 //!
-//! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is answered by the first
-//! record at or after it, or by -1 without an error (rule 56). What is not in memory is read from the index and the
-//! segment, step by step, without waiting.
+//! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is
+//! answered by the first record at or after it, or by -1 without an error (rule 56). What is not in
+//! memory is read from the index and the segment, step by step, without waiting.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! Metadata · key 3 · v0–13.  v4: automatic creation can be declined.  v10–12: topics by id (KIP-516).
+//! Metadata · key 3 · v0–13.  v4: automatic creation can be declined.  v10–12: topics by id
+//! (KIP-516).
 //!
-//! With `advertise = shard` every shard is listed as a broker. A topic that may be created automatically is created
-//! before the answer, so the client finds it at once. Not done: authorized operations (nobody is refused anything
-//! yet, and clients take the default for "not asked").
+//! With `advertise = shard` every shard is listed as a broker. A topic that may be created
+//! automatically is created before the answer, so the client finds it at once. Not done: authorized
+//! operations (nobody is refused anything yet, and clients take the default for "not asked").
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use super::{Outcome, PendingControl, Request};
 use crate::metadata::{Reply as ControlReply, TopicImage, names, placement};
 use crate::shell::{ControlAnswer, ControlAsk, ShardCore, Shell, topology};
 
-/// Most topics that one request may create by asking for them; the rest are unknown until it asks again.
+/// Most topics that one request may create by asking for them; the rest are unknown until it asks
+/// again.
 const CREATED_PER_REQUEST_MAX: usize = 1000;
 
 /// Answers a Metadata request.
@@ -91,7 +93,8 @@ pub fn created(
     view: &MetadataRequest,
     answered: ControlAnswer,
 ) {
-    // What could not be created is unknown, with the controller's reason where it is the client's to know.
+    // What could not be created is unknown, with the controller's reason where it is the client's
+    // to know.
     let mut refused = Vec::new();
     if let Ok(ControlReply::CreateTopics(response)) = answered {
         for topic in response.topics {

@@ -1,7 +1,7 @@
 //! Kafka's APIs, one file each: parse → place → plan → reply or park.
 //!
-//! A handler reads its request, decides, and either returns the reply or leaves something in one of the shell's
-//! tables that will answer later; it never waits.
+//! A handler reads its request, decides, and either returns the reply or leaves something in one of
+//! the shell's tables that will answer later; it never waits.
 
 pub mod api_versions;
 mod control;

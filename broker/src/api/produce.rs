@@ -1,10 +1,11 @@
-//! Produce · key 0 · v3–13, advertised from 0 (rule 5).  v8: error messages.  v10: who leads instead (KIP-951).
-//! v13: topics by id.  Not done: transactions; `message.timestamp.type` and recompression come with the topic
-//! configurations.
+//! Produce · key 0 · v3–13, advertised from 0 (rule 5).  v8: error messages.  v10: who leads
+//! instead (KIP-951). v13: topics by id.  Not done: transactions; `message.timestamp.type` and
+//! recompression come with the topic configurations.
 //!
-//! The path: walk the request in place → for each partition, check the batch, append it to its log (here, or on the
-//! owner's shard over the bus) → wait until each is durable → answer in one piece. acks = 0 is answered by silence,
-//! and by closing the connection when anything went wrong (rule 11).
+//! The path: walk the request in place → for each partition, check the batch, append it to its log
+//! (here, or on the owner's shard over the bus) → wait until each is durable → answer in one piece.
+//! acks = 0 is answered by silence, and by closing the connection when anything went wrong (rule
+//! 11).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -277,7 +278,8 @@ impl Shell {
         }
     }
 
-    /// Partitions of a parked request are acknowledged or refused; when none is left, it is answered.
+    /// Partitions of a parked request are acknowledged or refused; when none is left, it is
+    /// answered.
     pub(crate) fn produced(&mut self, core: &mut ShardCore, request: Key, results: &[Produced]) {
         let Some(pending) = self.produces.get_mut(request) else { return };
         for result in results {
@@ -300,7 +302,8 @@ impl Shell {
         self.reply(core, pending.to.conn, pending.to.sequence, Some(reply.into()));
     }
 
-    /// Answers requests whose clients have given up: what is not acknowledged by now may still become durable.
+    /// Answers requests whose clients have given up: what is not acknowledged by now may still
+    /// become durable.
     pub(crate) fn expire_produces(&mut self, core: &mut ShardCore) {
         let now = core.now();
         let late: Vec<Key> = self

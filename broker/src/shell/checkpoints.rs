@@ -1,7 +1,8 @@
 //! Recovery points, on their way to the checkpoint files at the root of the data directory.
 //!
-//! Each shard tells shard 0 when recovery points of its logs have moved; shard 0 writes the files, at most once a
-//! second, on its helper thread. A checkpoint is a hint: one that is late costs a longer scan after a crash, no more.
+//! Each shard tells shard 0 when recovery points of its logs have moved; shard 0 writes the files,
+//! at most once a second, on its helper thread. A checkpoint is a hint: one that is late costs a
+//! longer scan after a crash, no more.
 
 use std::collections::BTreeMap;
 

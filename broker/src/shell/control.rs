@@ -1,9 +1,10 @@
-//! The controller's seat on shard 0: requests queue here, go to the state machine one at a time, its records go to the
-//! metadata log, and an answer leaves when its records are durable *and* every shard works by the image they made.
+//! The controller's seat on shard 0: requests queue here, go to the state machine one at a time,
+//! its records go to the metadata log, and an answer leaves when its records are durable *and*
+//! every shard works by the image they made.
 //!
-//! Invariants: a change of topics begins only when the one before it is applied everywhere, so a partition's
-//! directory is never opened on one shard while another still removes its predecessor; after an answer, every shard
-//! knows what it says.
+//! Invariants: a change of topics begins only when the one before it is applied everywhere, so a
+//! partition's directory is never opened on one shard while another still removes its predecessor;
+//! after an answer, every shard knows what it says.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

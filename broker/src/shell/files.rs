@@ -1,5 +1,5 @@
-//! Storage's blocking seam put on the shard's blocking file functions: used when logs are opened, closed and removed,
-//! on helper threads, never on a shard's own.
+//! Storage's blocking seam put on the shard's blocking file functions: used when logs are opened,
+//! closed and removed, on helper threads, never on a shard's own.
 
 use std::io;
 use std::path::Path;

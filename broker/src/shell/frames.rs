@@ -1,8 +1,9 @@
-//! From bytes to requests: a connection's input is cut into frames, each frame goes to its API, and what cannot go
-//! on now is held back and tried again in turn.
+//! From bytes to requests: a connection's input is cut into frames, each frame goes to its API, and
+//! what cannot go on now is held back and tried again in turn.
 //!
-//! Invariants: a frame that is whole in the receive buffer is handled there, without a copy; a connection that is
-//! held back keeps at most what had already arrived (receiving is paused), and gets its turn after those before it.
+//! Invariants: a frame that is whole in the receive buffer is handled there, without a copy; a
+//! connection that is held back keeps at most what had already arrived (receiving is paused), and
+//! gets its turn after those before it.
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -24,7 +25,8 @@ enum Frame {
     Closed,
 }
 
-/// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few partitions.
+/// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few
+/// partitions.
 const MEMORY_RESERVE: usize = 4 << 20;
 
 impl Shell {
@@ -62,7 +64,8 @@ impl Shell {
         }
     }
 
-    /// Handles the frames that are whole in the held input. Says whether the connection may go on reading.
+    /// Handles the frames that are whole in the held input. Says whether the connection may go on
+    /// reading.
     fn handle_input(&mut self, core: &mut ShardCore, conn: ConnId) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let input = session.take_input();
@@ -170,7 +173,8 @@ impl Shell {
         {
             return Some(Stall::Replies);
         }
-        // A request larger than all memory must not wait for ever: what does not fit is refused by its log.
+        // A request larger than all memory must not wait for ever: what does not fit is refused by
+        // its log.
         let wanted = (bytes + MEMORY_RESERVE).min(core.pool().budget_bytes() / 2);
         let enough = self.make_room(core, wanted);
         (!enough).then_some(Stall::Memory)
@@ -259,8 +263,8 @@ impl Shell {
         core.abort(conn);
     }
 
-    /// Keeps the memory for unfinished frames within its budget (an eighth of the shard's memory): beyond it, the
-    /// connection that would grow is refused, unless it is the only one.
+    /// Keeps the memory for unfinished frames within its budget (an eighth of the shard's memory):
+    /// beyond it, the connection that would grow is refused, unless it is the only one.
     fn bound_input(&mut self, core: &mut ShardCore, conn: ConnId) {
         let budget = (self.shared.config.memory_per_shard / 8) as usize;
         let Some(bytes) = self.sessions.get(&conn).map(Session::input_bytes) else { return };

@@ -1,7 +1,8 @@
-//! Topics come and go while the shard runs: a new image opens and removes logs, a stop closes them all.
+//! Topics come and go while the shard runs: a new image opens and removes logs, a stop closes them
+//! all.
 //!
-//! Invariant: an image counts as applied when every log that it adds is open (or known to be unusable) and every log
-//! that it drops is gone from the disk.
+//! Invariant: an image counts as applied when every log that it adds is open (or known to be
+//! unusable) and every log that it drops is gone from the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,8 @@ pub struct OpenedLog {
 
 /// What a shard leaves behind when it stops.
 pub struct ClosedShard {
-    /// Of each partition: its directory's name, recovery point and log start; `None` for one that is not clean.
+    /// Of each partition: its directory's name, recovery point and log start; `None` for one that
+    /// is not clean.
     pub logs: Vec<ClosedLog>,
     /// The controller and its log, from shard 0.
     pub controller: Option<(Controller, Log<LogMemory>)>,
@@ -233,7 +235,8 @@ impl Shell {
         }
     }
 
-    /// Removes a doomed log that is quiet: renamed first, as Kafka does, so that a crash leaves no half of it.
+    /// Removes a doomed log that is quiet: renamed first, as Kafka does, so that a crash leaves no
+    /// half of it.
     pub(super) fn remove_log(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(hosted) = self.logs.remove(slot) else { return };
         let dir = hosted.partition.log.dir().to_path_buf();
@@ -245,7 +248,8 @@ impl Shell {
                 .and_then(|()| data.sync_dir(""))
                 .and_then(|()| data.remove_dir_all(&marked));
             if let Err(error) = removed {
-                tracing::error!(partition = %dir.display(), %error, "a deleted partition stays on disk");
+                let dir = dir.display();
+                tracing::error!(partition = %dir, %error, "a deleted partition stays on disk");
             }
             Message::LogRemoved
         }));

@@ -1,8 +1,9 @@
-//! The logs of one shard, run on its ring: what each log asks of the disk is submitted at the turn's end, what has
-//! ended is told to it, and whoever waited for that is answered.
+//! The logs of one shard, run on its ring: what each log asks of the disk is submitted at the
+//! turn's end, what has ended is told to it, and whoever waited for that is answered.
 //!
-//! Invariants: every operation that a log hands out is answered exactly once; a log that failed is left alone until
-//! all its operations have ended, then opened anew and checked; other logs never notice.
+//! Invariants: every operation that a log hands out is answered exactly once; a log that failed is
+//! left alone until all its operations have ended, then opened anew and checked; other logs never
+//! notice.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,8 @@ impl Shell {
         }
     }
 
-    /// Looks at every touched log: answers those whom its progress serves, submits what it asks of the disk.
+    /// Looks at every touched log: answers those whom its progress serves, submits what it asks of
+    /// the disk.
     pub(super) fn commit(&mut self, core: &mut ShardCore) {
         while let Some(slot) = self.dirty.pop() {
             let Some(hosted) = self.logs.get_mut(slot) else { continue };
@@ -225,7 +227,7 @@ impl Shell {
         let quiet = hosted.partition.log.ops_in_flight() == 0;
         if let (Some(failure), None) = (hosted.partition.log.failure(), hosted.failed_ms) {
             let dir = hosted.partition.log.dir().display();
-            tracing::error!(partition = %dir, %failure, "the log is stopped until it is opened anew");
+            tracing::error!(partition = %dir, %failure, "the log stops until it is opened anew");
             hosted.failed_ms = Some(now_ms);
         }
         if hosted.doomed && quiet {
@@ -244,7 +246,8 @@ impl Shell {
         };
         let slots: Vec<Key> = self.logs.keys().collect();
         for slot in slots {
-            // The metadata log is not reopened under a running controller: its memory and the disk could differ.
+            // The metadata log is not reopened under a running controller: its memory and the disk
+            // could differ.
             if Some(slot) == controller || !self.logs.get(slot).is_some_and(due) {
                 continue;
             }
@@ -269,8 +272,8 @@ impl Shell {
         !self.logs.is_empty() && !self.stopping
     }
 
-    /// Makes at least `bytes` of chunk memory free, giving up cached chunks, oldest partitions first.
-    /// Says whether there is enough now.
+    /// Makes at least `bytes` of chunk memory free, giving up cached chunks, oldest partitions
+    /// first. Says whether there is enough now.
     pub(crate) fn make_room(&mut self, core: &mut ShardCore, bytes: usize) -> bool {
         let free = core.pool().free_bytes();
         if free >= bytes {
@@ -282,8 +285,8 @@ impl Shell {
         core.pool().free_bytes() >= bytes
     }
 
-    /// Keeps the cache within its share: memory that was used before is warm, and the system has given it already;
-    /// fresh memory costs page faults (a third of a produce profile before this).
+    /// Keeps the cache within its share: memory that was used before is warm, and the system has
+    /// given it already; fresh memory costs page faults (a third of a produce profile before this).
     pub(super) fn trim_cache(&mut self, core: &mut ShardCore) {
         let allowed = core.pool().budget_bytes() / TAIL_CACHE_SHARE;
         let used = core.pool().used_bytes();

@@ -1,9 +1,10 @@
-//! The thin shell of one shard: it takes the shard's events, hands them to the state machines, and carries out what
-//! they decide. Everything that decides is in [`crate::session`], [`crate::partition`], [`crate::api`],
-//! [`crate::metadata`] and `storage`.
+//! The thin shell of one shard: it takes the shard's events, hands them to the state machines, and
+//! carries out what they decide. Everything that decides is in [`crate::session`],
+//! [`crate::partition`], [`crate::api`], [`crate::metadata`] and `storage`.
 //!
-//! Where a produce request goes: [`Service::received`] → `frames.rs` (whole frames) → `api/produce.rs` (check, append,
-//! wait) → `logs.rs` at the turn's end (group commit) → [`Service::disk_done`] → `logs.rs` (acknowledge) → the reply.
+//! Where a produce request goes: [`Service::received`] → `frames.rs` (whole frames) →
+//! `api/produce.rs` (check, append, wait) → `logs.rs` at the turn's end (group commit) →
+//! [`Service::disk_done`] → `logs.rs` (acknowledge) → the reply.
 
 mod checkpoints;
 mod control;
@@ -54,7 +55,8 @@ pub type ShardCore = Core<Message>;
 /// How often produce timeouts, idle connections and checkpoints are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What all shards of a process share; nothing in it changes while they run, but what they leave behind at the end.
+/// What all shards of a process share; nothing in it changes while they run, but what they leave
+/// behind at the end.
 pub struct Shared {
     /// The configuration.
     pub config: Config,
@@ -90,7 +92,8 @@ pub struct Shell {
     pub(crate) dirty: Vec<Key>,
     /// Connections whose next request waits, in the order in which they get their turn.
     pub(crate) stalled: VecDeque<ConnId>,
-    /// Messages for other shards that found their lane full, by shard. Bounded by requests in flight.
+    /// Messages for other shards that found their lane full, by shard. Bounded by requests in
+    /// flight.
     outbox: Vec<VecDeque<Message>>,
     /// Fetches by deadline.
     pub(crate) deadlines: BTreeSet<(Instant, Key)>,
@@ -174,7 +177,8 @@ impl Shell {
     fn flush_outbox(&mut self, core: &mut ShardCore) {
         for to in 0..self.outbox.len() {
             if to == self.shard {
-                // What it says to itself is heard in the same turn; an answer may bring another message.
+                // What it says to itself is heard in the same turn; an answer may bring another
+                // message.
                 while let Some(message) = self.outbox[to].pop_front() {
                     self.handle_message(core, to, message);
                 }

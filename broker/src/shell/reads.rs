@@ -1,5 +1,5 @@
-//! Cold reads: what is not in a log's memory is read from its files, on the ring, in as many steps as the log's plans
-//! say, and ends in a fetch or in a search by time.
+//! Cold reads: what is not in a log's memory is read from its files, on the ring, in as many steps
+//! as the log's plans say, and ends in a fetch or in a search by time.
 //!
 //! Invariant: a read that was begun ends exactly once, with slices or with Kafka's code.
 
@@ -53,8 +53,8 @@ pub enum BlockingRead {
     Large(DiskPlan, io::Result<Vec<u8>>),
 }
 
-/// Cuts a first attempt to what one read buffer holds: whole batches of it are an answer. A batch that does not fit
-/// makes the log ask for more, and that is read on the helper thread.
+/// Cuts a first attempt to what one read buffer holds: whole batches of it are an answer. A batch
+/// that does not fit makes the log ask for more, and that is read on the helper thread.
 pub(crate) fn within_a_read(mut plan: ReadPlan<Slice>) -> ReadPlan<Slice> {
     if let ReadPlan::Disk(plan) = &mut plan {
         plan.bytes = plan.bytes.min(READ_BYTES_MAX);

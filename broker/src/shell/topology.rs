@@ -1,5 +1,6 @@
-//! What clients are told of who leads what: the translation between the metadata log, which knows nodes, and the
-//! outside, which with `advertise = shard` sees every shard as a broker (architecture §3).
+//! What clients are told of who leads what: the translation between the metadata log, which knows
+//! nodes, and the outside, which with `advertise = shard` sees every shard as a broker
+//! (architecture §3).
 
 use ringlog_wire::Uuid;
 use ringlog_wire::api::leader::NodeEndpoint;
@@ -58,7 +59,8 @@ impl Shell {
         self.image.partition(topic, index).map_or(0, |partition| partition.leader_epoch)
     }
 
-    /// Who leads a partition instead of this shard, and in which epoch; `None` if it is this shard or nobody.
+    /// Who leads a partition instead of this shard, and in which epoch; `None` if it is this shard
+    /// or nobody.
     pub(crate) fn leader_of(&self, topic: Uuid, index: i32) -> Option<(i32, i32)> {
         match self.topics.with_id(topic)?.place(index)? {
             Place::Remote(shard) => {

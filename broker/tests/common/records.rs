@@ -67,3 +67,17 @@ pub fn read(mut bytes: &[u8]) -> Vec<Read> {
 pub fn values(bytes: &[u8]) -> Vec<Vec<u8>> {
     read(bytes).into_iter().map(|record| record.value).collect()
 }
+
+/// Makes a batch that was changed look whole again: its CRC is right.
+pub fn seal(batch: &mut [u8]) {
+    let crc = crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Castagnoli's CRC, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
+    };
+    !bytes.iter().fold(!0, step)
+}

@@ -326,7 +326,8 @@ impl Flow {
                     .map_err(|error| Error::protocol(format!("Produce v{version}: {error}")))?;
                 if found != expected {
                     return Err(Error::protocol(format!(
-                        "Produce v{version}: expected the answer to request {expected}, found {found}"
+                        "Produce v{version}: expected the answer to request {expected}, \
+                         found {found}"
                     )));
                 }
                 self.results(at, version, body, outcome)

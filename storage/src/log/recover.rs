@@ -176,8 +176,8 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Gives back what the file held: nothing when it is absent, `None` when it is garbage, which must
-    /// not stay (Kafka stops serving the whole directory for it).
+    /// Gives back what the file held: nothing when it is absent, `None` when it is garbage, which
+    /// must not stay (Kafka stops serving the whole directory for it).
     fn load_epochs(&mut self) -> Result<Option<EpochCache>, OpenError> {
         let path = self.dir.join(EPOCHS_NAME);
         let found = match self.scanner.disk().read_file(&path) {
@@ -241,8 +241,8 @@ impl<'a> Attempt<'a> {
         let file = next_file(&mut self.files);
         let mut segment = Segment::empty(file, base_offset, self.config.segment_index_bytes);
         segment.writer = None;
-        // A recovery point behind the next base was made after this segment was sealed. One right at
-        // it may have been made before, and the file may still have its unwritten space.
+        // A recovery point behind the next base was made after this segment was sealed. One right
+        // at it may have been made before, and the file may still have its unwritten space.
         let is_below = next_base.is_some_and(|next| next < scan_from);
         if let (true, Some(next), true) = (is_below, next_base, indexes_are_there(&files))
             && self.adopt(&mut segment, &files)?

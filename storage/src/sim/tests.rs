@@ -30,7 +30,8 @@ fn report(what: &str, figures: &Figures, runs: u64, started: std::time::Duration
     let Figures { batches, duplicates, reads, opens, crashes, faults, ops, calls } = figures;
     println!(
         "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, \
-         {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, {calls} calls",
+         {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, \
+         {calls} calls",
         started.as_secs_f64()
     );
 }

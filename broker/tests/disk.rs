@@ -1,0 +1,194 @@
+//! A full disk: the partition says so, others are served, what was acknowledged stays, and writing goes on once there
+//! is room.
+//!
+//! Needs root and a loop device for a small file system of its own; without them the test says so and passes.
+#![allow(clippy::disallowed_methods, reason = "a test stands outside: it has a clock and files")]
+
+mod common;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::client::{Client, Topic, fetch_request};
+use common::records::{self, batch};
+use common::{Broker, Dir, Options};
+use ringlog_wire::ErrorCode;
+use ringlog_wire::api::create_topics::{
+    self, CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
+};
+
+/// Within this after there is room again, writes are taken.
+const RESUMED_WITHIN: Duration = Duration::from_secs(5);
+/// The disk stays full for this long.
+const FULL_FOR: Duration = Duration::from_secs(3);
+/// Records of the first topic are this large, so that few requests fill the disk.
+const VALUE_BYTES: usize = 200_000;
+
+/// A small file system, unmounted at the end.
+struct Mount {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output =
+        Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+impl Mount {
+    /// A file system of that many MiB, or why there is none.
+    fn make(mebibytes: usize) -> Result<Mount, String> {
+        let name = format!("ringlog-disk-{}", std::process::id());
+        let at = std::env::temp_dir().join(&name);
+        let image = std::env::temp_dir().join(format!("{name}.img"));
+        std::fs::create_dir_all(&at).map_err(|error| error.to_string())?;
+        let mount = Mount { image, at };
+        let (image, at) = (mount.image.display().to_string(), mount.at.display().to_string());
+        run("truncate", &["-s", &format!("{mebibytes}M"), &image])?;
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", &image])?;
+        run("mount", &["-o", "loop", &image, &at])?;
+        Ok(mount)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = run("umount", &[&self.at.display().to_string()]);
+        let _ = std::fs::remove_dir(&self.at);
+        let _ = std::fs::remove_file(&self.image);
+    }
+}
+
+/// Fills the disk but for `left` bytes.
+fn fill(path: &Path, left: u64) {
+    let target = path.display().to_string();
+    let mut bytes = 256 << 20;
+    // fallocate says no without taking what there is: come down to what fits.
+    while run("fallocate", &["-l", &bytes.to_string(), &target]).is_err() {
+        let _ = std::fs::remove_file(path);
+        bytes -= 1 << 20;
+    }
+    std::fs::remove_file(path).expect("it was made");
+    run("fallocate", &["-l", &(bytes - left).to_string(), &target]).expect("it fitted before");
+}
+
+/// Takes the last free block.
+fn fill_up(path: &Path) {
+    let mut file = std::fs::File::create(path).expect("an inode");
+    for bytes in [1 << 20, 4096] {
+        while file.write_all(&vec![0; bytes]).is_ok() {}
+    }
+}
+
+fn value(n: i64) -> Vec<u8> {
+    let mut value = vec![b'x'; VALUE_BYTES];
+    value[..8].copy_from_slice(&n.to_be_bytes());
+    value
+}
+
+/// Produces from `first` on until the disk is full; the first offset that was not acknowledged.
+fn produce_until_full(client: &mut Client, topic: &Topic, first: i64) -> i64 {
+    for n in first..1000 {
+        let answer = client.produce(topic, 0, batch(&[&value(n)]));
+        if !answer.error_code.is_none() {
+            assert_eq!(answer.error_code, ErrorCode::KafkaStorageError, "{answer:?}");
+            return n;
+        }
+        assert_eq!(answer.base_offset, n);
+    }
+    panic!("the disk is never full");
+}
+
+/// All that was acknowledged is there, in its order.
+fn check_all(client: &mut Client, topic: &Topic, acknowledged: i64) {
+    let mut next = 0;
+    while next < acknowledged {
+        let data = client.fetch_as(12, &fetch_request(topic, &[(0, next)]));
+        assert_eq!(data.error_code, ErrorCode::None, "offset {next} of {acknowledged}");
+        let read = records::read(&data.records.unwrap());
+        assert!(!read.is_empty(), "offset {next} of {acknowledged} is lost");
+        for record in read {
+            assert_eq!(record.offset, next);
+            assert_eq!(record.value[..8], next.to_be_bytes());
+            next += 1;
+        }
+    }
+}
+
+/// The first offset of what is taken, within [`RESUMED_WITHIN`].
+fn resumed(client: &mut Client, topic: &Topic, begun: Instant) -> i64 {
+    loop {
+        let answer = client.produce(topic, 0, batch(&[&value(-1)]));
+        if answer.error_code.is_none() {
+            return answer.base_offset;
+        }
+        assert!(begun.elapsed() < RESUMED_WITHIN, "{}: {answer:?}", topic.name);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Creates a topic, if the disk lets it.
+fn create(client: &mut Client, name: &str) -> Option<Topic> {
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() };
+    let response: CreateTopicsResponse = client.call(&create_topics::API, 7, &request);
+    let told = &response.topics[0];
+    println!("creating {name}: {:?}", told.error_code);
+    told.error_code.is_none().then(|| Topic { name: name.into(), id: told.topic_id })
+}
+
+#[test]
+fn a_full_disk_stops_a_partition_and_nothing_else() {
+    let mount = match Mount::make(192) {
+        Ok(mount) => mount,
+        Err(why) => return println!("skipped: no file system of our own: {why}"),
+    };
+    let filler = mount.at.join("filler");
+    let options = Options { set: vec!["log.segment.bytes=4194304"], ..Options::default() };
+    let broker = Broker::start_on(Dir::at(mount.at.join("data")), options);
+    let mut client = broker.client();
+    let (other, topic) = (client.create("other", 1), client.create("full", 1));
+    client.append(&other, 0, batch(&[b"kept"]));
+    client.append(&topic, 0, batch(&[&value(0)]));
+    fill(&filler, 12 << 20);
+    let acknowledged = produce_until_full(&mut client, &topic, 1);
+    fill_up(&mount.at.join("last"));
+    // It stays full for a while: the broker tries again and again. What is there can be read, here and elsewhere.
+    let begun = Instant::now();
+    while begun.elapsed() < FULL_FOR {
+        let answer = client.produce(&topic, 0, batch(&[&value(-1)]));
+        assert!(!answer.error_code.is_none(), "there is no room for {answer:?}");
+        let data = client.fetch(&other, 0, 0);
+        assert_eq!(records::values(&data.records.unwrap()), [b"kept"]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let late = create(&mut client, "late");
+    // There is room again: writing goes on by itself.
+    std::fs::remove_file(&filler).expect("the filler");
+    std::fs::remove_file(mount.at.join("last")).expect("the rest");
+    let begun = Instant::now();
+    let next = resumed(&mut client, &topic, begun);
+    println!("{acknowledged} acknowledged, writing again after {:?}", begun.elapsed());
+    assert!(next >= acknowledged, "nothing acknowledged is overwritten: {next}");
+    check_all(&mut client, &topic, acknowledged);
+    client.append(&other, 0, batch(&[b"and more"]));
+    // A topic that was made, or refused, while there was no room can be used now.
+    let late = late.unwrap_or_else(|| create(&mut client, "late").expect("there is room"));
+    resumed(&mut client, &late, begun);
+    let broker = broker.restart();
+    check_all(&mut broker.client(), &topic, acknowledged);
+    // The directory goes before the file system does.
+    drop(broker);
+    drop(mount);
+}
