@@ -16,6 +16,7 @@
 
 mod append;
 mod close;
+mod look_back;
 mod open;
 mod read;
 mod recover;

@@ -309,6 +309,24 @@ impl ProducerTable {
         }
     }
 
+    /// Completes what is remembered of each producer with batches that `earlier` saw before them:
+    /// a snapshot names only the last one.
+    pub fn extend_back(&mut self, earlier: &ProducerTable) {
+        for (id, entry) in &mut self.producers {
+            let Some(old) = earlier.get(*id).filter(|old| old.epoch == entry.epoch) else {
+                continue;
+            };
+            let Some(first) = entry.batches().first().copied() else { continue };
+            let joint = old.batches().iter().position(|b| b.last_offset == first.last_offset);
+            let Some(joint) = joint else { continue };
+            let known = entry.batches().to_vec();
+            entry.batches_count = 0;
+            for batch in old.batches()[..joint].iter().chain(&known) {
+                entry.push(*batch);
+            }
+        }
+    }
+
     /// Notes a transaction's end marker that is now in the log.
     pub fn update_marker(&mut self, id: i64, epoch: i16, coordinator_epoch: i32, timestamp: i64) {
         let entry = self.entry(id, epoch, timestamp);

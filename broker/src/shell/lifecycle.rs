@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use ringlog_storage::{Durability, Log, LogConfig, RecoveryHint, RecoveryReport};
+use ringlog_storage::{Durability, Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
@@ -37,6 +38,15 @@ pub struct ClosedShard {
     pub controller: Option<(Controller, Log<LogMemory>)>,
 }
 
+/// A log that is being opened on the helper thread, or is to be once more.
+pub(crate) struct OpeningLog {
+    hint: RecoveryHint,
+    /// An image counts as applied only after it.
+    of_image: bool,
+    /// When the disk refused it, on the shard's clock, milliseconds.
+    failed_ms: Option<i64>,
+}
+
 /// One log that was closed, or could not be.
 #[derive(Clone, Debug)]
 pub struct ClosedLog {
@@ -51,6 +61,9 @@ pub struct ClosedLog {
     /// Whether everything is on disk as a clean stop leaves it.
     pub clean: bool,
 }
+
+/// How long a stop waits for clients to take their answers.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The metadata topic's own id (`kraft.md` A6).
 pub const METADATA_TOPIC_ID: Uuid = Uuid(1u128.to_be_bytes());
@@ -157,7 +170,12 @@ impl Shell {
                 self.set_place(of, Place::Open(slot));
             }
             Err(error) => {
-                tracing::error!(partition = dir, %error, "the log cannot be opened");
+                // Said once: a log on a full disk is tried again every second.
+                if self.topics.with_id(of.topic).and_then(|t| t.place(of.index))
+                    != Some(Place::Failed)
+                {
+                    tracing::error!(partition = dir, %error, "the log cannot be opened");
+                }
                 self.set_place(of, Place::Failed);
             }
         }
@@ -177,6 +195,7 @@ impl Shell {
                     core,
                     of,
                     RecoveryHint { clean: false, recovery_point: 0, log_start: 0 },
+                    true,
                 );
             }
         }
@@ -190,14 +209,16 @@ impl Shell {
         }
     }
 
-    /// Opens a log on the helper thread.
+    /// Opens a log on the helper thread; `of_image` says that an image waits for it.
     pub(super) fn open_log(
         &mut self,
         core: &mut ShardCore,
         of: TopicPartition,
         hint: RecoveryHint,
+        of_image: bool,
     ) {
         let Some(topic) = self.topics.with_id(of.topic) else { return };
+        self.opening.insert(of, OpeningLog { hint, of_image, failed_ms: None });
         let dir = partition_dir(&topic.name.name, of.index);
         let config = log_config(&self.shared.config, &self.image, &topic.name.name);
         let data = self.shared.data.clone();
@@ -208,17 +229,58 @@ impl Shell {
     }
 
     pub(super) fn log_opened(&mut self, core: &mut ShardCore, of: TopicPartition, opened: Opened) {
+        // What the disk refused, it may grant later; nothing else mends itself.
+        let failed = matches!(opened, Err(OpenError::Disk { .. }));
         self.place_opened(of, opened);
-        self.changed(core);
+        let Some(mut opening) = self.opening.remove(&of) else { return };
+        if std::mem::take(&mut opening.of_image) {
+            self.changed(core);
+        }
+        if failed && self.topics.with_id(of.topic).is_some() {
+            opening.failed_ms = Some(core.wall_ms());
+            self.opening.insert(of, opening);
+        }
+    }
+
+    /// Tries logs again that could not be opened before `before_ms`.
+    pub(super) fn open_failed_again(&mut self, core: &mut ShardCore, before_ms: i64) {
+        let topics = &self.topics;
+        self.opening.retain(|of, _| topics.with_id(of.topic).is_some());
+        let is_due = |opening: &OpeningLog| opening.failed_ms.is_some_and(|at| at <= before_ms);
+        let due: Vec<_> = self
+            .opening
+            .iter()
+            .filter(|(_, opening)| is_due(opening))
+            .map(|(of, opening)| (*of, opening.hint))
+            .collect();
+        for (of, hint) in due {
+            self.open_log(core, of, hint, false);
+        }
     }
 
     /// One of the changes that the latest image asked for is done.
     fn changed(&mut self, core: &mut ShardCore) {
-        // Reopening a failed log comes here too, without being part of an image.
-        if self.changing > 0 {
-            self.changing -= 1;
-            self.say_applied(core);
-        }
+        assert!(self.changing > 0, "only what an image asked for is counted");
+        self.changing -= 1;
+        self.say_applied(core);
+    }
+
+    /// Partitions of this shard without an open log: the directory is not clean with them.
+    fn unopened_logs(&self) -> Vec<ClosedLog> {
+        let topics = self.topics.ids().filter_map(|id| self.topics.with_id(id));
+        let unopened = topics.flat_map(|topic| {
+            let places = topic.places.iter().zip(0..);
+            let unopened =
+                places.filter(|(place, _)| matches!(place, Place::Opening | Place::Failed));
+            unopened.map(|(_, index)| ClosedLog {
+                topic: topic.name.name.to_string(),
+                index,
+                end_offset: 0,
+                log_start: 0,
+                clean: false,
+            })
+        });
+        unopened.collect()
     }
 
     fn drop_topic(&mut self, core: &mut ShardCore, id: Uuid) {
@@ -284,7 +346,12 @@ impl Shell {
         };
         let idle =
             self.dirty.is_empty() && self.changing == 0 && !self.logs.keys().any(|s| busy(&s));
-        if !idle || self.stopped {
+        // Clients that wait for an answer get it: an acknowledgement that is lost costs them a
+        // retry. One that does not read is waited for no longer than this.
+        let deadline = *self.stop_by.get_or_insert(core.now() + STOP_WAIT_MAX);
+        let unsent = self.sessions.keys().any(|conn| core.queued_bytes(*conn) > 0);
+        let unsent = unsent && core.now() < deadline;
+        if !idle || unsent || self.stopped {
             return;
         }
         self.stopped = true;
@@ -314,6 +381,7 @@ impl Shell {
             }
             closed.logs.push(entry);
         }
+        closed.logs.extend(self.unopened_logs());
         closed.controller = seat.map(Seat::into_machine).zip(metadata_log);
         self.shared.closed.lock().expect("no shard panics while it holds this").push(closed);
         core.stop();

@@ -262,14 +262,15 @@ impl Shell {
                 recovery_point: log.recovery_point(),
                 log_start: log.log_start_offset(),
             };
-            self.open_log(core, hosted.of, hint);
+            self.open_log(core, hosted.of, hint, false);
         }
+        self.open_failed_again(core, before);
     }
 
     /// Whether a log waits for time to pass.
     pub(super) fn logs_need_tick(&self) -> bool {
         // Recovery points move with time as long as there are logs; a tick costs microseconds.
-        !self.logs.is_empty() && !self.stopping
+        !(self.logs.is_empty() && self.opening.is_empty()) && !self.stopping
     }
 
     /// Makes at least `bytes` of chunk memory free, giving up cached chunks, oldest partitions

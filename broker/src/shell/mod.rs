@@ -42,7 +42,7 @@ use crate::api::{PendingControl, PendingOffsets, ReplyTo};
 use crate::config::Config;
 use crate::limiter::LineLimiter;
 use crate::memory::LogMemory;
-use crate::message::Message;
+use crate::message::{Message, TopicPartition};
 use crate::metadata::{Controller, Image};
 use crate::partition::Advanced;
 use crate::session::Session;
@@ -106,8 +106,11 @@ pub struct Shell {
     pub(crate) seat: Option<Seat>,
     /// Logs being opened or removed since the last image; when none is left, the image is applied.
     pub(crate) changing: usize,
+    /// Logs that are being opened, or that the disk refused to open.
+    pub(crate) opening: HashMap<TopicPartition, lifecycle::OpeningLog>,
     pub(crate) stopping: bool,
     stopped: bool,
+    stop_by: Option<Instant>,
     pub(crate) lines: LineLimiter,
     /// Whose cached chunks are given up next.
     evict_from: usize,
@@ -151,8 +154,10 @@ impl Shell {
             asked_for_ids: false,
             seat: None,
             changing: 0,
+            opening: HashMap::new(),
             stopping: false,
             stopped: false,
+            stop_by: None,
             lines: LineLimiter::default(),
             evict_from: 0,
             checkpoints: checkpoints::Checkpoints::default(),
@@ -248,7 +253,10 @@ impl Shell {
 
     /// Whether anything is going on that time alone may end.
     fn needs_tick(&self) -> bool {
-        !self.sessions.is_empty() || !self.produces.is_empty() || self.logs_need_tick()
+        self.stopping
+            || !self.sessions.is_empty()
+            || !self.produces.is_empty()
+            || self.logs_need_tick()
     }
 }
 

@@ -43,17 +43,17 @@ pub(super) struct Outcome<C: Chunk> {
 
 /// See the module.
 pub(super) struct Attempt<'a> {
-    scanner: Scanner<'a>,
-    dir: &'a Path,
-    config: &'a LogConfig,
-    listing: &'a Listing,
+    pub(super) scanner: Scanner<'a>,
+    pub(super) dir: &'a Path,
+    pub(super) config: &'a LogConfig,
+    pub(super) listing: &'a Listing,
     clean: bool,
     trusted: i64,
     epochs: EpochCache,
-    producers: ProducerTable,
+    pub(super) producers: ProducerTable,
     /// Batches below it are in the snapshot.
-    producers_from: i64,
-    report: RecoveryReport,
+    pub(super) producers_from: i64,
+    pub(super) report: RecoveryReport,
     scanned: Vec<i64>,
     files: u32,
 }
@@ -133,6 +133,7 @@ impl<'a> Attempt<'a> {
         }
         let (segments, end) = attempt.segments(scan_from)?;
         attempt.epochs.truncate_from_end(end);
+        attempt.look_back()?;
         let Attempt { epochs, producers, mut report, scanned, files, scanner, .. } = attempt;
         (report.scanned_bytes, report.scanned_batches) =
             (scanner.scanned_bytes, scanner.scanned_batches);
@@ -374,7 +375,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// A segment's indexes below what is trusted, and where the scan may begin.
-    fn restore(
+    pub(super) fn restore(
         &mut self,
         files: &SegmentFiles,
         scan_from: i64,

@@ -56,6 +56,35 @@ fn a_clean_stop_opens_without_a_scan() {
 }
 
 #[test]
+fn five_batches_in_flight_are_recognised_after_any_reopen() {
+    let mut bench = Bench::new(config());
+    let sent: Vec<_> = (0..7).map(|n| batch(producer(5, 1, n * 2), 2, 100, 7)).collect();
+    for bytes in &sent {
+        bench.append_bytes(bytes, 0).expect("appended");
+    }
+    bench.settle();
+    // A crash, another one at once (the first recovery left a snapshot at the end), a clean stop.
+    for hint in [CRASHED, RecoveryHint { recovery_point: 14, ..CRASHED }, CLEAN] {
+        if hint.clean {
+            bench.close();
+        }
+        reopened(&mut bench, hint);
+        for (n, bytes) in sent.iter().enumerate() {
+            let again = bench.append_bytes(bytes, 0);
+            match n {
+                0 | 1 => assert!(matches!(again, Err(AppendError::Producer(_))), "{n}"),
+                _ => {
+                    let again = again.expect("recognised");
+                    assert!(again.duplicate, "{n} after {hint:?}");
+                    assert_eq!(again.base_offset, n as i64 * 2);
+                }
+            }
+        }
+    }
+    assert_eq!(bench.log().end_offset(), 14);
+}
+
+#[test]
 fn after_a_reopen_the_tail_block_goes_on() {
     let mut bench = Bench::new(config());
     for round in 0..30 {
