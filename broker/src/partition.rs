@@ -254,3 +254,191 @@ pub fn read_error(error: ReadError) -> ErrorCode {
         _ => ErrorCode::KafkaStorageError,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringlog_storage::sim::{Fault, FaultPoint, SimDisk, SimMemory};
+    use ringlog_storage::{DiskErrorKind, Durability, LogConfig, RecoveryHint};
+    use ringlog_wire::batch::{BatchBuilder, BatchOptions};
+
+    use super::*;
+
+    /// A partition, its disk, and what the disk has not done yet.
+    struct Bench {
+        disk: SimDisk,
+        memory: SimMemory,
+        partition: Partition<SimMemory>,
+    }
+
+    impl Bench {
+        fn new(durability: Durability) -> Bench {
+            let mut disk = SimDisk::new(1);
+            let config = LogConfig {
+                segment_bytes: 1 << 20,
+                allocate_bytes: 64 << 10,
+                durability,
+                ..LogConfig::default()
+            };
+            let hint = RecoveryHint { clean: false, recovery_point: 0, log_start: 0 };
+            let id = Uuid([1; 16]);
+            let (log, _) = Log::open(&mut disk, "t-0", config, hint, id).expect("a new log");
+            disk.attach(log.dir());
+            let name = Arc::new(TopicName { name: "t".into(), id });
+            let partition = Partition::new(name, 0, 3, 1 << 20, log);
+            Bench { disk, memory: SimMemory::new(1 << 20), partition }
+        }
+
+        /// Appends `count` records of an idempotent producer.
+        fn append(&mut self, sequence: i32, count: i32) -> Result<Appended, ErrorCode> {
+            let mut builder = BatchBuilder::new(BatchOptions {
+                producer_id: 9,
+                producer_epoch: 1,
+                base_sequence: sequence,
+                ..BatchOptions::default()
+            });
+            (0..count).for_each(|_| builder.push(1000, None, Some(b"v"), &[]));
+            let bytes = builder.finish();
+            let (batch, _) = Batch::parse(&bytes).expect("a good batch");
+            self.partition.append(1000, &mut self.memory, &batch)
+        }
+
+        /// The disk does all that it is asked.
+        fn settle(&mut self) {
+            loop {
+                let mut ops = Vec::new();
+                self.partition.log.take_ops(&mut ops);
+                ops.into_iter().for_each(|op| self.disk.submit(op));
+                match self.disk.step() {
+                    Some(done) => self.partition.log.done(done),
+                    None => return,
+                }
+            }
+        }
+
+        fn advance(&mut self) -> (Vec<(u32, ErrorCode)>, usize) {
+            let mut out = Advanced::default();
+            self.partition.advance(&mut out);
+            let told = out.acknowledged.iter().map(|(waiter, code)| (waiter.entry, *code));
+            (told.collect(), out.woken.len())
+        }
+    }
+
+    fn waiter(entry: u32) -> Waiter {
+        Waiter { shard: 0, request: Key::from_u64(1), entry, base_offset: 0 }
+    }
+
+    fn watcher(request: u64) -> Watcher {
+        Watcher { shard: 0, request: Key::from_u64(request) }
+    }
+
+    #[test]
+    fn acknowledged_when_written_and_not_before() {
+        for acks in [Acks::Leader, Acks::All] {
+            let mut bench = Bench::new(Durability::Written);
+            let appended = bench.append(0, 2).expect("appended");
+            assert_eq!((appended.base_offset, appended.last_offset), (0, 1));
+            bench.partition.wait(acks, 2, waiter(0));
+            bench.partition.watch(watcher(1));
+            assert_eq!(bench.advance(), (vec![], 0));
+            assert_eq!(bench.partition.high_watermark(), 0);
+            assert!(matches!(bench.partition.read(0, 1000, true), Ok(ReadPlan::Empty)));
+            bench.settle();
+            assert_eq!(bench.advance(), (vec![(0, ErrorCode::None)], 1), "{acks:?}");
+            assert_eq!(bench.partition.high_watermark(), 2);
+            assert!(matches!(bench.partition.read(0, 1000, true), Ok(ReadPlan::Memory { .. })));
+            // Everyone is told once.
+            assert_eq!(bench.advance(), (vec![], 0));
+        }
+    }
+
+    #[test]
+    fn memory_durability_acknowledges_at_once_and_acks_0_never() {
+        let mut bench = Bench::new(Durability::Memory);
+        bench.append(0, 1).expect("appended");
+        bench.partition.wait(Acks::None, 1, waiter(0));
+        bench.partition.wait(Acks::All, 1, waiter(1));
+        assert_eq!(bench.advance(), (vec![(1, ErrorCode::None)], 0));
+    }
+
+    #[test]
+    fn waiters_are_told_in_the_order_of_their_offsets() {
+        let mut bench = Bench::new(Durability::Written);
+        bench.append(0, 1).expect("appended");
+        bench.append(1, 1).expect("appended");
+        bench.partition.wait(Acks::All, 1, waiter(0));
+        bench.partition.wait(Acks::All, 2, waiter(1));
+        // A duplicate of the first comes while both wait: it waits for the first's offset.
+        let again = bench.append(0, 1).expect("a duplicate");
+        assert_eq!((again.base_offset, again.duplicate), (0, true));
+        bench.partition.wait(Acks::All, again.last_offset + 1, waiter(2));
+        bench.settle();
+        let none = ErrorCode::None;
+        assert_eq!(bench.advance().0, [(0, none), (2, none), (1, none)]);
+        // One that comes later still is acknowledged at the next look.
+        bench.partition.wait(Acks::Leader, 1, waiter(3));
+        assert_eq!(bench.advance().0, [(3, none)]);
+    }
+
+    #[test]
+    fn a_watcher_is_woken_once_and_may_leave() {
+        let mut bench = Bench::new(Durability::Written);
+        for request in [1, 1, 2, 3] {
+            bench.partition.watch(watcher(request));
+        }
+        bench.partition.unwatch(watcher(2));
+        assert_eq!(bench.advance().1, 0, "nothing moved");
+        bench.append(0, 1).expect("appended");
+        bench.settle();
+        assert_eq!(bench.advance().1, 2);
+        bench.append(1, 1).expect("appended");
+        bench.settle();
+        assert_eq!(bench.advance().1, 0);
+    }
+
+    #[test]
+    fn a_failed_write_is_told_to_all_and_latches() {
+        let mut bench = Bench::new(Durability::Written);
+        bench.append(0, 1).expect("appended");
+        bench.settle();
+        bench.advance();
+        let next = bench.disk.ops_count();
+        (next..next + 9).for_each(|op| {
+            bench.disk.inject(FaultPoint::Op(op), Fault::Fail(DiskErrorKind::NoSpace));
+        });
+        bench.append(1, 1).expect("appended");
+        bench.partition.wait(Acks::Leader, 2, waiter(0));
+        bench.partition.wait(Acks::All, 2, waiter(1));
+        bench.partition.watch(watcher(1));
+        bench.settle();
+        let failed = ErrorCode::KafkaStorageError;
+        assert_eq!(bench.advance(), (vec![(0, failed), (1, failed)], 1));
+        assert_eq!(bench.partition.high_watermark(), 1, "what was acknowledged stays");
+        assert_eq!(bench.append(2, 1).err(), Some(failed));
+        assert_eq!(bench.partition.read(0, 1000, true).err(), Some(failed));
+    }
+
+    #[test]
+    fn producers_are_refused_with_kafkas_codes() {
+        let mut bench = Bench::new(Durability::Memory);
+        assert_eq!(bench.append(0, 1).map(|a| a.base_offset), Ok(0));
+        assert_eq!(bench.append(2, 1).err(), Some(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(bench.append(1, 1).map(|a| a.base_offset), Ok(1));
+    }
+
+    #[test]
+    fn offsets_and_epochs_have_bounds() {
+        let mut bench = Bench::new(Durability::Memory);
+        bench.append(0, 2).expect("appended");
+        bench.advance();
+        let cases = [(-1, true), (0, false), (2, false), (3, true)];
+        for (from, out_of_range) in cases {
+            let refused = bench.partition.read(from, 1000, true).err();
+            assert_eq!(refused, out_of_range.then_some(ErrorCode::OffsetOutOfRange), "{from}");
+        }
+        let check = |epoch| bench.partition.check_epoch(epoch);
+        assert_eq!(check(-1), Ok(()));
+        assert_eq!(check(3), Ok(()));
+        assert_eq!(check(2), Err(ErrorCode::FencedLeaderEpoch));
+        assert_eq!(check(4), Err(ErrorCode::UnknownLeaderEpoch));
+    }
+}

@@ -90,3 +90,110 @@ fn refuse(error: BatchError) -> Refusal {
         _ => (ErrorCode::InvalidRecord, "A record contradicts its batch."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringlog_wire::batch::{BatchBuilder, BatchOptions};
+
+    use super::*;
+
+    const RULES: BatchRules = BatchRules { message_bytes_max: 1000, produce_version: 9 };
+    const COUNT_AT: usize = HEADER_BYTES - 4;
+
+    fn batch(options: BatchOptions) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(options);
+        builder.push(1000, Some(b"key"), Some(b"value"), &[]);
+        builder.push(1001, None, None, &[("header", None)]);
+        builder.finish()
+    }
+
+    fn good() -> Vec<u8> {
+        batch(BatchOptions::default())
+    }
+
+    /// A good batch with one byte changed, and its CRC made right again.
+    fn sealed(at: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = good();
+        bytes[at] = byte;
+        let step = |crc: u32, byte: &u8| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
+        };
+        let crc = !bytes[21..].iter().fold(!0, step);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
+    fn changed(at: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = good();
+        bytes[at] = byte;
+        bytes
+    }
+
+    #[test]
+    fn what_is_good_is_taken_whole() {
+        let idempotent = BatchOptions {
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: 0,
+            ..BatchOptions::default()
+        };
+        for bytes in [good(), batch(idempotent), sealed(22, 1), sealed(22, 3), sealed(22, 4)] {
+            assert_eq!(
+                check(Some(&bytes), RULES).map(|batch| batch.bytes().len()),
+                Ok(bytes.len())
+            );
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        use ErrorCode::{
+            CorruptMessage, InvalidRecord, InvalidTimestamp, InvalidTxnState, MessageTooLarge,
+            UnsupportedCompressionType,
+        };
+        let transactional = batch(BatchOptions { transactional: true, ..BatchOptions::default() });
+        let control = batch(BatchOptions { control: true, ..BatchOptions::default() });
+        let stamped = batch(BatchOptions {
+            timestamp_type: TimestampType::LogAppendTime,
+            ..BatchOptions::default()
+        });
+        let offset = batch(BatchOptions { base_offset: 5, ..BatchOptions::default() });
+        let no_sequence = batch(BatchOptions { producer_id: 7, ..BatchOptions::default() });
+        let empty = BatchBuilder::new(BatchOptions::default()).finish();
+        let last = good().len() - 1;
+        let cases = [
+            ("nothing", vec![], InvalidRecord),
+            ("an old magic", changed(16, 1), InvalidRecord),
+            ("a new magic", changed(16, 3), InvalidRecord),
+            ("half a header", good()[..40].to_vec(), CorruptMessage),
+            ("half a batch", good()[..last].to_vec(), CorruptMessage),
+            ("a short length", changed(11, 10), CorruptMessage),
+            ("two batches", [good(), good()].concat(), InvalidRecord),
+            ("more behind it", [good(), vec![0]].concat(), InvalidRecord),
+            ("a flipped bit", changed(last, 0), CorruptMessage),
+            ("an unknown compression", sealed(22, 7), UnsupportedCompressionType),
+            ("a base offset", offset, InvalidRecord),
+            ("no records", empty, InvalidRecord),
+            ("a wrong count", sealed(COUNT_AT + 3, 3), InvalidRecord),
+            ("a negative count", sealed(COUNT_AT, 0xff), InvalidRecord),
+            ("a wrong last offset", sealed(26, 9), InvalidRecord),
+            ("a control batch", control, InvalidRecord),
+            ("a broker's timestamp", stamped, InvalidTimestamp),
+            ("no sequence", no_sequence, InvalidRecord),
+            ("a transaction", transactional, InvalidTxnState),
+            ("a record's length", sealed(HEADER_BYTES, 0x7e), InvalidRecord),
+            ("a record's offset", sealed(HEADER_BYTES + 3, 2), InvalidRecord),
+        ];
+        for (what, bytes, code) in cases {
+            let refusal = check(Some(&bytes), RULES).map(|_| ());
+            assert_eq!(refusal.map_err(|(code, _)| code), Err(code), "{what}");
+        }
+        let small = BatchRules { message_bytes_max: good().len() - 1, ..RULES };
+        assert_eq!(check(Some(&good()), small).unwrap_err().0, MessageTooLarge);
+        let exact = BatchRules { message_bytes_max: good().len(), ..RULES };
+        assert!(check(Some(&good()), exact).is_ok());
+        let old = BatchRules { produce_version: 6, ..RULES };
+        assert_eq!(check(Some(&sealed(22, 4)), old).unwrap_err().0, UnsupportedCompressionType);
+        assert_eq!(check(None, RULES).unwrap_err().0, InvalidRecord);
+    }
+}

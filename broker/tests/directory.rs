@@ -38,11 +38,14 @@ fn a_second_broker_is_refused() {
     assert_eq!(client.append(&topic, 0, batch(&[b"v"])), 0);
 }
 
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn directories_of_others_are_refused_untouched() {
     let kafka = "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\n";
     // (files, words of the refusal)
-    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+    let cases: [(Files, &[&str]); 5] = [
         (&[("holiday.txt", "photos")], &["holiday.txt", "Nothing was touched"]),
         (&[("t-0/00000000000000000000.log", "")], &["t-0", "Nothing was touched"]),
         (&[("meta.properties", kafka)], &["Apache Kafka", "Nothing was touched"]),
@@ -141,8 +144,7 @@ fn a_restart_finds_everything() {
 #[test]
 fn shards_may_come_and_go_between_starts() {
     let mut dir = Dir::fresh();
-    let mut written = 0;
-    for shards in [1, 2, 3, 1] {
+    for (written, shards) in (0..).zip([1, 2, 3, 1]) {
         let options =
             Options { shards, advertise: Advertise::Node, memory: "96M", ..Options::default() };
         let broker = Broker::start_on(dir, options);
@@ -155,7 +157,6 @@ fn shards_may_come_and_go_between_starts() {
             assert_eq!(client.append(&topic, index, batch(&[b"v"])), written);
             assert_eq!(client.fetch(&topic, index, 0).high_watermark, written + 1);
         }
-        written += 1;
         dir = broker.stop();
     }
 }

@@ -94,16 +94,16 @@ struct Pace {
 
 const THOROUGH: Pace = Pace {
     rounds: 5,
-    warmup_seconds: 1.0,
+    warmup_seconds: 3.0,
     seconds: 5.0,
     idle_seconds: 5.0,
-    fetch_messages: 5_000_000,
+    fetch_messages: 1_000_000,
     kafka_starts: 5,
     kafka_windows_max: 14,
 };
 const QUICK: Pace = Pace {
     rounds: 2,
-    warmup_seconds: 0.5,
+    warmup_seconds: 1.0,
     seconds: 1.5,
     idle_seconds: 1.0,
     fetch_messages: 1_000_000,

@@ -245,7 +245,10 @@ impl Shell {
     /// Tries logs again that could not be opened before `before_ms`.
     pub(super) fn open_failed_again(&mut self, core: &mut ShardCore, before_ms: i64) {
         let topics = &self.topics;
-        self.opening.retain(|of, _| topics.with_id(of.topic).is_some());
+        // One that is being opened is waited for, whatever became of its topic.
+        self.opening.retain(|of, opening| {
+            opening.failed_ms.is_none() || topics.with_id(of.topic).is_some()
+        });
         let is_due = |opening: &OpeningLog| opening.failed_ms.is_some_and(|at| at <= before_ms);
         let due: Vec<_> = self
             .opening

@@ -42,6 +42,9 @@ pub struct Hosted {
 
 /// The part of a shard's memory that chunks may fill which are written already: one in this many.
 const TAIL_CACHE_SHARE: usize = 4;
+/// And no more than this: a tenth of a second of a shard at full speed, for consumers at the tail.
+/// Those further behind read from the disk.
+const TAIL_CACHE_BYTES_MAX: usize = 128 << 20;
 /// Least bytes given up at a time when the cache is over its share.
 const EVICT_BYTES_MIN: usize = 1 << 20;
 
@@ -270,7 +273,8 @@ impl Shell {
     /// Whether a log waits for time to pass.
     pub(super) fn logs_need_tick(&self) -> bool {
         // Recovery points move with time as long as there are logs; a tick costs microseconds.
-        !(self.logs.is_empty() && self.opening.is_empty()) && !self.stopping
+        let any = !self.logs.is_empty() || !self.opening.is_empty();
+        any && !self.stopping
     }
 
     /// Makes at least `bytes` of chunk memory free, giving up cached chunks, oldest partitions
@@ -289,7 +293,7 @@ impl Shell {
     /// Keeps the cache within its share: memory that was used before is warm, and the system has
     /// given it already; fresh memory costs page faults (a third of a produce profile before this).
     pub(super) fn trim_cache(&mut self, core: &mut ShardCore) {
-        let allowed = core.pool().budget_bytes() / TAIL_CACHE_SHARE;
+        let allowed = (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX);
         let used = core.pool().used_bytes();
         if used > allowed {
             self.evict(core, (used - allowed).max(EVICT_BYTES_MIN));

@@ -17,8 +17,6 @@ use crate::process::{self, Plan, Server, TemporaryFolder};
 
 const SERVER_CPU: &str = "0";
 const LOAD_CPU: usize = 1;
-/// Everything a row writes stays in memory, as it does in Kafka's page cache.
-const RINGLOG_MEMORY: &str = "6G";
 /// Deleted logs leave the disk before the next row (60 s by default); produce does not touch it.
 const KAFKA_DELETE_SOON: &str = "log.segment.delete.delay.ms=1000";
 /// A rate that is at most this much above the last window's no longer rises.
@@ -177,7 +175,7 @@ impl<'a> Bench<'a> {
             port: process::free_ports(8)?,
             cpus,
             settings: &[],
-            arguments: &["--durability", "written", "--io", "direct", "--memory", RINGLOG_MEMORY],
+            arguments: &["--durability", "written", "--io", "direct"],
         })
     }
 
