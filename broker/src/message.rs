@@ -136,6 +136,16 @@ pub struct OffsetFound {
     pub leader_epoch: i32,
 }
 
+impl Message {
+    /// Bytes of records that the message owns.
+    pub fn records_bytes(&self) -> usize {
+        match self {
+            Message::Produce { parts, .. } => parts.iter().map(|part| part.records.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// The end of an attempt to open a partition's log.
 pub type Opened = Result<(Log<LogMemory>, RecoveryReport), OpenError>;
 

@@ -78,6 +78,10 @@ pub struct Partition<M: Memory> {
     pub leader_epoch: i32,
     /// `max.message.bytes` of its topic.
     pub message_bytes_max: usize,
+    /// `min.insync.replicas` of its topic: more than there are refuses acks = all (rule 21).
+    pub min_insync_replicas: i32,
+    /// `message.timestamp.after.max.ms` of its topic.
+    pub timestamp_after_max_ms: i64,
     /// Its records.
     pub log: Log<M>,
     high_watermark: i64,
@@ -105,6 +109,8 @@ impl<M: Memory> Partition<M> {
             index,
             leader_epoch,
             message_bytes_max,
+            min_insync_replicas: 1,
+            timestamp_after_max_ms: i64::MAX,
             log,
             high_watermark,
             leader_waiters: VecDeque::new(),
@@ -146,8 +152,13 @@ impl<M: Memory> Partition<M> {
 
     /// `watcher` is given back by [`Partition::advance`] when the high watermark next moves.
     pub fn watch(&mut self, watcher: Watcher) {
-        if !self.watchers.contains(&watcher) {
-            self.watchers.push(watcher);
+        // A fetch that took the place of an earlier one takes over what that one left behind.
+        let same = |other: &&mut Watcher| {
+            other.shard == watcher.shard && other.request.place() == watcher.request.place()
+        };
+        match self.watchers.iter_mut().find(same) {
+            Some(other) => *other = watcher,
+            None => self.watchers.push(watcher),
         }
     }
 
@@ -241,6 +252,7 @@ fn append_error(error: AppendError) -> ErrorCode {
             ErrorCode::InvalidProducerEpoch
         }
         AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::Malformed => ErrorCode::InvalidRecord,
         // Nothing was appended: retriable, and no metadata refresh would help.
         AppendError::NoMemory => ErrorCode::RequestTimedOut,
         _ => ErrorCode::KafkaStorageError,

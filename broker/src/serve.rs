@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use ringlog_shard::buf::Pool;
 use ringlog_shard::fs::{DataDir, Lock};
+use ringlog_shard::probe::{self, Level};
 use ringlog_shard::{Host, ListenOn, ListenerConfig, ShardConfig, ShardId};
 use ringlog_storage::checkpoint::partition::{PARTITION_METADATA, PartitionMetadata};
 use ringlog_storage::{Durability, Log, LogConfig, RecoveryHint};
@@ -28,8 +29,11 @@ use crate::shell::{
     carry_out, random_uuid,
 };
 
-/// Memory for the metadata log's records of a start or a stop.
-const CONTROL_POOL_BYTES: usize = 16 << 20;
+/// Memory for the metadata log's records, beside that of the shards.
+const CONTROL_POOL_BYTES: usize = 32 << 20;
+
+/// File descriptors kept for segments and the like, out of the process's limit.
+const FILES_RESERVED: u64 = 4096;
 
 /// A broker that serves.
 pub struct Server {
@@ -68,7 +72,10 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let logs = open_logs(&config, &data, &root, &image)?;
     write_recovery_points(&data, &image, &logs)?;
     let count: usize = logs.iter().map(Vec::len).sum();
-    let shared = Arc::new(Shared { config, data, closed: Mutex::new(Vec::new()) });
+    let allocates = probe::directory(data.root())
+        .iter()
+        .all(|finding| finding.name != "fallocate" || finding.level == Level::Ok);
+    let shared = Arc::new(Shared { config, data, allocates, closed: Mutex::new(Vec::new()) });
     let handle = run_shards(&shared, &image, logs, (controller, metadata_log))?;
     let config = &shared.config;
     for (shard, address) in handle.local_addrs().iter().enumerate() {
@@ -225,14 +232,18 @@ fn start_controller(
     Ok((controller, log, image))
 }
 
+fn control_pool() -> Result<Pool, String> {
+    Pool::new("metadata log", CONTROL_POOL_BYTES)
+        .map_err(|error| format!("no memory for the metadata log: {error}"))
+}
+
 /// Appends the batches of `commands`; says where the log ends then.
 fn write_metadata(
     log: &mut Log<LogMemory>,
     now_ms: i64,
     commands: &[Command],
 ) -> Result<i64, String> {
-    let mut pool = Pool::new("metadata log, start and stop", CONTROL_POOL_BYTES)
-        .map_err(|error| format!("no memory for the metadata log: {error}"))?;
+    let mut pool = control_pool()?;
     for command in commands {
         if let Command::Append(append) = command {
             append_batch(log, now_ms, &mut PoolMemory(&mut pool), append)?;
@@ -365,6 +376,22 @@ fn open_shard_logs(
     live.into_iter().map(open).collect()
 }
 
+/// Connections that each shard may have: as configured, but never so many that the logs have no
+/// file descriptors left.
+fn connections_max(config: &Config) -> usize {
+    let wanted = config.defaults.max_connections as u64;
+    let files = probe::raise_open_files();
+    let room = files.saturating_sub(FILES_RESERVED).max(files / 2);
+    if room < wanted {
+        tracing::warn!(
+            connections = room,
+            "fewer than max.connections = {wanted}: the limit of open files is {files}; raise it \
+             (ulimit -n)"
+        );
+    }
+    (wanted.min(room) as usize).div_ceil(config.shards)
+}
+
 fn run_shards(
     shared: &Arc<Shared>,
     image: &Arc<Image>,
@@ -394,11 +421,12 @@ fn run_shards(
             Executor::Bare => Host::Bare,
         },
         send_zero_copy: config.fetch_path == FetchPath::Zerocopy,
-        connections_max: (config.defaults.max_connections as usize).div_ceil(config.shards),
+        connections_max: connections_max(config),
         ..ShardConfig::default()
     };
     let seats: Vec<_> = logs.into_iter().map(|logs| Mutex::new(Some(logs))).collect();
-    let controller = Mutex::new(Some(controller));
+    let pool = control_pool()?;
+    let controller = Mutex::new(Some((controller.0, controller.1, pool)));
     let (shared, image) = (Arc::clone(shared), Arc::clone(image));
     let make = move |shard: ShardId| {
         let logs = seats[shard.index()].lock().expect("taken once").take();

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use crate::slab::Key;
+
 use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
 
 /// Requests of one connection that may wait for their replies at once.
@@ -59,6 +61,10 @@ pub struct Session<S> {
     pub stalled: Option<Stall>,
     /// No request is read any more; the connection closes when its replies are out.
     pub closing: bool,
+    /// Its fetches in progress.
+    pub fetches: Vec<Key>,
+    /// Bytes of output that were queued at the last tick, and for how many ticks that did not change.
+    pub output_seen: (usize, u32),
     /// The client's address, for log lines.
     pub peer: std::net::SocketAddr,
     /// The shard's clock when bytes last arrived, milliseconds.
@@ -74,6 +80,8 @@ impl<S> Session<S> {
             first: 0,
             stalled: None,
             closing: false,
+            fetches: Vec::new(),
+            output_seen: (0, 0),
             peer,
             active_ms: now_ms,
         }

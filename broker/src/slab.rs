@@ -16,7 +16,8 @@ impl Key {
         Key(number)
     }
 
-    fn place(self) -> usize {
+    /// Its place, which later things may take again.
+    pub fn place(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
 }

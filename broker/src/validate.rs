@@ -4,7 +4,9 @@
 //! `UnifiedLog.analyzeAndValidateRecords`. A compressed batch is checked by its header and CRC
 //! alone and stored as it was sent; an uncompressed one is walked record by record.
 
-use ringlog_wire::batch::{Batch, BatchError, Compression, HEADER_BYTES, TimestampType};
+use ringlog_wire::batch::{
+    Batch, BatchError, Compression, HEADER_BYTES, NO_PRODUCER_ID, TimestampType,
+};
 use ringlog_wire::error::ErrorCode;
 
 /// What a topic demands of its batches.
@@ -12,6 +14,8 @@ use ringlog_wire::error::ErrorCode;
 pub struct BatchRules {
     /// `max.message.bytes`: largest batch as sent, bytes.
     pub message_bytes_max: usize,
+    /// `message.timestamp.after.max.ms` from now, milliseconds since 1970.
+    pub timestamp_max: i64,
     /// First Produce version that may carry zstd is 7.
     pub produce_version: i16,
 }
@@ -67,6 +71,12 @@ fn check_header(batch: &Batch<'_>, rules: BatchRules) -> Result<(), Refusal> {
     if header.timestamp_type() == TimestampType::LogAppendTime {
         return Err((ErrorCode::InvalidTimestamp, "Clients may not set the log append time."));
     }
+    if header.producer_id < NO_PRODUCER_ID || header.producer_id >= 0 && header.producer_epoch < 0 {
+        return Err((ErrorCode::InvalidRecord, "The producer's id and epoch contradict."));
+    }
+    if header.max_timestamp > rules.timestamp_max {
+        return Err((ErrorCode::InvalidTimestamp, "A timestamp is too far in the future."));
+    }
     if header.producer_id >= 0 && header.base_sequence < 0 {
         return Err((ErrorCode::InvalidRecord, "An idempotent batch needs a base sequence."));
     }
@@ -97,7 +107,8 @@ mod tests {
 
     use super::*;
 
-    const RULES: BatchRules = BatchRules { message_bytes_max: 1000, produce_version: 9 };
+    const RULES: BatchRules =
+        BatchRules { message_bytes_max: 1000, timestamp_max: i64::MAX, produce_version: 9 };
     const COUNT_AT: usize = HEADER_BYTES - 4;
 
     fn batch(options: BatchOptions) -> Vec<u8> {

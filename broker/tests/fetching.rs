@@ -317,6 +317,24 @@ fn cold_offsets_are_found_by_time() {
 }
 
 #[test]
+fn a_search_by_time_ends_though_batches_lie() {
+    let options = Options { set: vec!["log.segment.bytes=1048576"], ..Options::default() };
+    let broker = Broker::start_with(options);
+    let mut client = broker.client();
+    let topic = client.create("t", 1);
+    // Eight segments; every batch says that it has a record at 9000, and none has.
+    for _ in 0..16 {
+        let mut bytes = batch_of_size(600_000);
+        bytes[35..43].copy_from_slice(&9000i64.to_be_bytes());
+        records::seal(&mut bytes);
+        client.append(&topic, 0, bytes);
+    }
+    assert_eq!(client.offset_as(7, &topic, 0, 5000).offset, -1, "in memory");
+    let broker = broker.restart();
+    assert_eq!(broker.client().offset_as(7, &topic, 0, 5000).offset, -1, "from files");
+}
+
+#[test]
 fn eviction_under_small_memory_loses_nothing() {
     let options =
         Options { memory: "32M", set: vec!["log.segment.bytes=4194304"], ..Options::default() };

@@ -232,7 +232,7 @@ fn produce_refuses_with_kafkas_codes() {
     let zstd = || with_compression(4);
     let large = || records::batch_of_size(1_100_000);
     // version, acks, topic, index, records, code
-    let cases: Vec<(i16, i16, &Topic, i32, Vec<u8>, i16)> = vec![
+    let cases = [
         (8, 2, &topic, 0, batch(&[b"v"]), 21),
         (8, 1, &unknown, 0, batch(&[b"v"]), 3),
         (13, 1, &unknown, 0, batch(&[b"v"]), 100),

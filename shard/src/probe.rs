@@ -68,6 +68,15 @@ fn finding(
     Finding { name, level, found, expected, remedy }
 }
 
+/// Raises the limit of open files to the most that this process may set, and says what it is.
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    now.current.unwrap_or(u64::MAX)
+}
+
 /// Looks at the kernel and the limits of this process.
 pub fn kernel() -> Vec<Finding> {
     let mut findings = vec![ring()];

@@ -88,6 +88,16 @@ pub struct Failure {
     pub error: DiskError,
 }
 
+/// What a failed flush was doing.
+pub(crate) const A_FLUSH: &str = "a flush";
+
+impl Failure {
+    /// Whether it was a flush: what was written before it may be gone without another error.
+    pub fn is_flush(&self) -> bool {
+        self.what == A_FLUSH
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Failure { what, base_offset, error } = self;

@@ -17,11 +17,11 @@ use ringlog_wire::api::fetch::{PartitionResult, PartitionView, RequestView, Resp
 use ringlog_wire::error::ErrorCode;
 use ringlog_wire::{frame, header};
 
-use super::{Outcome, ReplyTo, Request};
+use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::message::{FetchAsk, Fetched, Message, TopicPartition};
 use crate::partition::{TopicName, Watcher};
-use crate::session::Reply;
+use crate::session::{OUTPUT_PER_CONNECTION_MAX, Reply};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -77,8 +77,14 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             shell,
         ));
     }
+    if view.topics().map(|topic| topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
+        return Outcome::Close(format!("Fetch names more than {PARTITIONS_MAX} partitions"));
+    }
     let pending = plan(shell, core, to, &view);
     let key = shell.fetches.insert(pending);
+    if let Some(session) = shell.sessions.get_mut(&to.conn) {
+        session.fetches.push(key);
+    }
     shell.fetch_pass(core, key);
     Outcome::Parked
 }
@@ -154,6 +160,7 @@ impl Shell {
             let result = match *place {
                 Ok(Place::Remote(shard)) if self.shared.config.advertise == Advertise::Node => {
                     let ask = FetchAsk { bytes_max: ask.bytes_max.min(left), ..*ask };
+                    left -= ask.bytes_max;
                     let result = Fetched::error(&ask, ErrorCode::None);
                     match remote.iter_mut().find(|(other, _)| *other == shard) {
                         Some((_, asks)) => asks.push(ask),
@@ -247,7 +254,13 @@ impl Shell {
             return;
         };
         match slices {
-            Ok(slices) => pending.results[at].slices = slices,
+            Ok(slices) => {
+                if slices.is_empty() {
+                    // No memory to read into, or the log has changed: the client asks again.
+                    pending.deadline = core.now();
+                }
+                pending.results[at].slices = slices;
+            }
             Err(code) => pending.results[at] = Fetched::error(&pending.asks[at].0, code),
         }
         self.fetch_part_done(core, request);
@@ -278,6 +291,7 @@ impl Shell {
             return self.answer_fetch(core, key);
         }
         let deadline = pending.deadline;
+        // What is not enough yet is read again when there is more: memory is not held meanwhile.
         let moved = pending.woken
             || pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
                 matches!(*place, Ok(Place::Open(slot))
@@ -288,6 +302,9 @@ impl Shell {
         }
         self.watch_all(key, Watcher { shard: self.shard, request: key }, true);
         self.deadlines.insert((deadline, key));
+        if let Some(pending) = self.fetches.get_mut(key) {
+            pending.results.iter_mut().for_each(|result| result.slices.clear());
+        }
     }
 
     fn high_watermark(&self, slot: Key) -> Option<i64> {
@@ -316,10 +333,18 @@ impl Shell {
         }
     }
 
-    /// The client's patience is at its end: it gets what the last pass found.
+    /// The client's patience is at its end: it gets what one more pass finds.
     pub(crate) fn expire_fetch(&mut self, core: &mut ShardCore, key: Key) {
         if self.fetches.get(key).is_some_and(|pending| pending.outstanding == 0) {
-            self.answer_fetch(core, key);
+            self.fetch_pass(core, key);
+        }
+    }
+
+    /// Nobody waits for this fetch any more.
+    pub(crate) fn drop_fetch(&mut self, key: Key) {
+        self.watch_all(key, Watcher { shard: self.shard, request: key }, false);
+        if let Some(pending) = self.fetches.remove(key) {
+            self.deadlines.remove(&(pending.deadline, key));
         }
     }
 
@@ -328,7 +353,14 @@ impl Shell {
         let Some(pending) = self.fetches.remove(key) else { return };
         self.deadlines.remove(&(pending.deadline, key));
         let Origin::Client(to) = pending.origin else { return };
-        let results = within(pending.results, pending.bytes_max);
+        let mut results = within(pending.results, pending.bytes_max);
+        if let Some(session) = self.sessions.get_mut(&to.conn) {
+            session.fetches.retain(|other| *other != key);
+        }
+        // A client that does not read gets no more memory to hold on to: an empty answer is legal.
+        if core.queued_bytes(to.conn) >= OUTPUT_PER_CONNECTION_MAX {
+            results.iter_mut().for_each(|result| result.slices.clear());
+        }
         let reply = reply(to, ErrorCode::None, &pending.topics, results, self);
         self.reply(core, to.conn, to.sequence, Some(reply));
     }

@@ -6,6 +6,7 @@
 //! memory is read from the index and the segment, step by step, without waiting.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimePlan, TimeStep};
@@ -16,7 +17,7 @@ use ringlog_wire::api::list_offsets::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::{Outcome, ReplyTo, Request};
+use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::message::{Message, OffsetAsk, OffsetFound, TopicPartition};
 use crate::partition::read_error;
@@ -60,6 +61,9 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
+    if view.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>() > PARTITIONS_MAX {
+        return Outcome::Close(format!("ListOffsets names more than {PARTITIONS_MAX} partitions"));
+    }
     let mut topics = Vec::with_capacity(view.topics.len());
     let mut asks = Vec::new();
     let mut places = Vec::new();
@@ -194,6 +198,10 @@ impl Shell {
                 return self.start_read(core, read);
             }
             TimePlan::Index(plan) => {
+                // The segments before this one have nothing. Asked again from further back, they
+                // would want their own indexes again, and push this one out: for ever.
+                let from = from.max(segment_base(&plan.index));
+                read.purpose = ReadFor::Offsets { request, at, target, from, upto };
                 read.plan = ReadPlan::Index(plan);
                 return self.start_read(core, read);
             }
@@ -304,6 +312,12 @@ impl Shell {
         }
         self.offset_part_done(core, request);
     }
+}
+
+/// The first offset of the segment whose index file this is; 0 if its name does not say.
+fn segment_base(index: &Path) -> i64 {
+    let stem = index.file_stem().and_then(|stem| stem.to_str());
+    stem.and_then(|stem| stem.parse().ok()).unwrap_or(0)
 }
 
 fn response(topics: &[(Arc<str>, Vec<i32>)], results: &[OffsetFound]) -> ListOffsetsResponse {

@@ -5,6 +5,7 @@
 //! automatically is created before the answer, so the client finds it at once. Not done: authorized
 //! operations (nobody is refused anything yet, and clients take the default for "not asked").
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
@@ -128,7 +129,12 @@ fn answer(
         Some(topics) => version == 0 && topics.is_empty(),
     };
     let topics = match (&view.topics, all) {
-        (Some(topics), false) => topics.iter().map(|asked| one(shell, asked, refused)).collect(),
+        (Some(topics), false) => {
+            // Each topic once, however often it is asked for: a small request gets no huge answer.
+            let mut seen = HashSet::new();
+            let fresh = topics.iter().filter(|asked| seen.insert((&asked.name, asked.topic_id)));
+            fresh.map(|asked| one(shell, asked, refused)).collect()
+        }
         _ => shell.image.topics_by_name().map(|topic| describe(shell, topic)).collect(),
     };
     // Any broker will do: requests for the controller are passed on inside.
@@ -170,11 +176,6 @@ fn one(
     }
 }
 
-/// The coordinators' own topics.
-fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
-}
-
 fn describe(shell: &Shell, topic: &Arc<TopicImage>) -> MetadataResponseTopic {
     let shards = shell.shared.config.shards;
     let partitions = topic.partitions.iter().map(|(index, partition)| {
@@ -198,7 +199,7 @@ fn describe(shell: &Shell, topic: &Arc<TopicImage>) -> MetadataResponseTopic {
         error_code: ErrorCode::None,
         name: Some(topic.name.to_string()),
         topic_id: id,
-        is_internal: is_internal(&topic.name),
+        is_internal: names::is_internal(&topic.name),
         partitions: partitions.collect(),
         ..MetadataResponseTopic::default()
     }

@@ -25,6 +25,9 @@ use crate::shell::{ShardCore, Shell};
 
 pub use list_offsets::PendingOffsets;
 
+/// Most partitions of one request: each costs more memory than the bytes that name it.
+pub const PARTITIONS_MAX: usize = 100_000;
+
 /// One request, its header read.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -38,6 +41,8 @@ pub struct Request<'a> {
     pub version: i16,
     /// To be repeated in the reply.
     pub correlation_id: i32,
+    /// Who asks, as it calls itself.
+    pub client_id: Option<&'a str>,
     /// What follows the header.
     pub body: &'a [u8],
 }

@@ -13,15 +13,19 @@ use std::time::{Duration, Instant};
 use ringlog_wire::api::produce::{PartitionResult, RequestView, ResponseWriter, TopicView};
 use ringlog_wire::error::ErrorCode;
 
-use super::{Outcome, ReplyTo, Request};
+use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::memory::PoolMemory;
 use crate::message::{Message, ProducePart, Produced, TopicPartition};
+use crate::metadata::names;
 use crate::partition::{Acks, TopicName, Waiter};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
 use crate::validate::{self, BatchRules, Refusal};
+
+/// One node keeps one replica of each partition.
+const REPLICAS_IN_SYNC: i32 = 1;
 
 /// A produce request that waits for its partitions.
 #[derive(Debug)]
@@ -71,6 +75,8 @@ struct Plan {
     key: Key,
     version: i16,
     refusal: Option<Refusal>,
+    /// Kafka's own tools may write to the coordinators' topics (rule 24).
+    is_admin: bool,
     /// Parts for other shards, by shard.
     remote: Vec<(usize, Vec<ProducePart>)>,
 }
@@ -81,6 +87,9 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
+    if view.topics().map(|topic| topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
+        return Outcome::Close(format!("Produce names more than {PARTITIONS_MAX} partitions"));
+    }
     let timeout_ms = u64::try_from(view.timeout_ms()).unwrap_or(0);
     let pending = PendingProduce {
         to: request.reply_to(),
@@ -94,6 +103,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         pending,
         key: shell.produces.next_key(),
         version: request.version,
+        is_admin: request.client_id == Some("__admin_client"),
         refusal: refuse_all(&view),
         remote: Vec::new(),
     };
@@ -161,11 +171,16 @@ impl Shell {
             None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
         };
         let to = |index| TopicPartition { topic: name.id, index };
+        let internal = (ErrorCode::InvalidTopicException, "Clients may not write to this topic.");
+        let refusal = match !plan.is_admin && names::is_internal(&name.name) {
+            true => plan.refusal.or(Some(internal)),
+            false => plan.refusal,
+        };
         plan.pending.topics.push((Arc::clone(&name), view.partitions().len()));
         for partition in view.partitions() {
             let index = partition.index;
             let place = topic.as_ref().and_then(|topic| topic.place(index));
-            let entry = match (plan.refusal, place) {
+            let entry = match (refusal, place) {
                 (Some((error, why)), _) => Entry::refused(index, error, Some(why)),
                 (None, Some(place)) => {
                     self.produce_partition(core, plan, place, to(index), partition.records)
@@ -235,10 +250,17 @@ impl Shell {
         let gone = (ErrorCode::NotLeaderOrFollower, "The partition is being closed.");
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
         let partition = &mut hosted.partition;
-        let rules =
-            BatchRules { message_bytes_max: partition.message_bytes_max, produce_version: version };
-        let batch = validate::check(records, rules)?;
         let now_ms = core.wall_ms();
+        if acks == Acks::All && partition.min_insync_replicas > REPLICAS_IN_SYNC {
+            let why = "Fewer replicas are in sync than min.insync.replicas asks for.";
+            return Err((ErrorCode::NotEnoughReplicas, why));
+        }
+        let rules = BatchRules {
+            message_bytes_max: partition.message_bytes_max,
+            timestamp_max: now_ms.saturating_add(partition.timestamp_after_max_ms),
+            produce_version: version,
+        };
+        let batch = validate::check(records, rules)?;
         let appended = partition
             .append(now_ms, &mut PoolMemory(core.pool()), &batch)
             .map_err(|error| (error, "The log did not take the batch."))?;

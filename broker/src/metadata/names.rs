@@ -7,6 +7,11 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// The metadata log's own topic: nobody creates it.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// Whether a name is one of the coordinators' own topics.
+pub fn is_internal(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}
+
 /// Why a name cannot be a topic's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError<'a> {

@@ -77,6 +77,11 @@ impl Shell {
         }));
     }
 
+    /// A topic is deleted: what comes under its name later begins anew.
+    pub(super) fn forget_checkpoints(&mut self, name: &str) {
+        self.checkpoints.ends.retain(|(topic, _), _| topic != name);
+    }
+
     pub(super) fn checkpoints_written(&mut self) {
         self.checkpoints.writing = false;
     }

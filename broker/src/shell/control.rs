@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use ringlog_shard::buf::Pool;
 use ringlog_storage::Log;
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 use ringlog_wire::api::delete_topics::DeleteTopicsRequest;
@@ -43,6 +44,8 @@ pub struct Seat {
     machine: Controller,
     /// Where the metadata log is in the shard's table of logs.
     slot: Key,
+    /// Memory for its records: a shard whose own is used up must not stop the controller.
+    pool: Pool,
     queue: VecDeque<(usize, Key, ControlAsk)>,
     /// Whom the machine works for now.
     current: Option<(usize, Key)>,
@@ -57,10 +60,11 @@ pub struct Seat {
 
 impl Seat {
     /// The seat of a controller that serves, its log under `slot`.
-    pub fn new(machine: Controller, slot: Key, published: i64, shards: usize) -> Seat {
+    pub fn new(machine: Controller, slot: Key, pool: Pool, published: i64, shards: usize) -> Seat {
         Seat {
             machine,
             slot,
+            pool,
             queue: VecDeque::new(),
             current: None,
             held: None,
@@ -154,10 +158,13 @@ impl Shell {
 
     fn append_metadata(&mut self, core: &mut ShardCore, append: &Append) {
         let now_ms = core.wall_ms();
-        let Some(slot) = self.seat.as_ref().map(Seat::slot) else { return };
+        let Some(seat) = self.seat.as_mut() else { return };
+        let slot = seat.slot;
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let log = &mut hosted.partition.log;
-        match append_batch(log, now_ms, &mut PoolMemory(core.pool()), append) {
+        // What is written already is read by nobody.
+        log.evict(u64::MAX);
+        match append_batch(log, now_ms, &mut PoolMemory(&mut seat.pool), append) {
             Ok(()) => self.touch(slot),
             Err(why) => self.controller_failed(core, &why),
         }

@@ -25,6 +25,10 @@ enum Frame {
     Closed,
 }
 
+/// A connection may hold this much of an unfinished frame whatever others hold, bytes.
+const INPUT_SMALL: usize = 16 << 10;
+/// Ticks without progress after which a reader counts as stuck.
+const STUCK_TICKS: u32 = 5;
 /// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few
 /// partitions.
 const MEMORY_RESERVE: usize = 4 << 20;
@@ -35,7 +39,7 @@ impl Shell {
         let frame_max = self.frame_bytes_max();
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.active_ms = core.wall_ms();
-        if session.closing {
+        if session.closing || self.stopping {
             return;
         }
         if session.stalled.is_some() {
@@ -45,7 +49,7 @@ impl Shell {
         if session.input_bytes() > 0 {
             match session.complete(rest, frame_max) {
                 Err(error) => return self.refuse(core, conn, &error.to_string()),
-                Ok((_, false)) => return self.bound_input(core, conn),
+                Ok((_, false)) => return,
                 Ok((moved, true)) => rest = &rest[moved..],
             }
             if !self.handle_input(core, conn) {
@@ -60,7 +64,6 @@ impl Shell {
             && used < rest.len()
         {
             session.keep(&rest[used..]);
-            self.bound_input(core, conn);
         }
     }
 
@@ -106,13 +109,13 @@ impl Shell {
 
     /// One request: header, version, then its API.
     fn handle_frame(&mut self, core: &mut ShardCore, conn: ConnId, frame: &[u8]) -> Frame {
-        if let Some(why) = self.must_wait(core, conn, frame.len()) {
-            return Frame::Held(why);
-        }
         let prefix = match header::parse_prefix(frame) {
             Ok(prefix) => prefix,
             Err(_) => return self.close_frame(core, conn, "a frame too short for a header"),
         };
+        if let Some(why) = self.must_wait(core, conn, prefix.key, frame.len()) {
+            return Frame::Held(why);
+        }
         let Some(api) = ringlog_wire::api::find(prefix.key) else {
             let why = format!("unknown API key {}", prefix.key);
             return self.close_frame(core, conn, &why);
@@ -135,6 +138,7 @@ impl Shell {
             api,
             version: header.version,
             correlation_id: header.correlation_id,
+            client_id: header.client_id,
             body,
         };
         match api::dispatch(self, core, &request) {
@@ -166,12 +170,25 @@ impl Shell {
     }
 
     /// Whether the next request of `conn`, of `bytes`, has to wait, and for what.
-    fn must_wait(&mut self, core: &mut ShardCore, conn: ConnId, bytes: usize) -> Option<Stall> {
+    fn must_wait(
+        &mut self,
+        core: &mut ShardCore,
+        conn: ConnId,
+        key: i16,
+        bytes: usize,
+    ) -> Option<Stall> {
         let inflight = self.sessions.get(&conn)?.inflight();
         if inflight >= INFLIGHT_PER_CONNECTION_MAX
             || core.queued_bytes(conn) >= OUTPUT_PER_CONNECTION_MAX
         {
             return Some(Stall::Replies);
+        }
+        // Only records need memory: everything else is answered however short it is.
+        if key != ringlog_wire::api::produce::API.key {
+            return None;
+        }
+        if self.outbox_bytes > (self.shared.config.memory_per_shard / 16) as usize {
+            return Some(Stall::Memory);
         }
         // A request larger than all memory must not wait for ever: what does not fit is refused by
         // its log.
@@ -193,19 +210,24 @@ impl Shell {
 
     /// Lets `conn` go on, if what it waited for is there.
     fn unstall(&mut self, core: &mut ShardCore, conn: ConnId) {
+        if self.stopping {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if session.stalled.take().is_none() {
             return;
         }
+        let before = self.input_of(conn);
         if self.handle_input(core, conn) {
             core.resume(conn);
         }
+        self.input_changed(core, conn, before);
     }
 
     /// Gives connections that wait for memory their turn, first come first served.
     pub(super) fn resume_stalled(&mut self, core: &mut ShardCore) {
         for _ in 0..self.stalled.len() {
-            if !self.make_room(core, 2 * MEMORY_RESERVE) {
+            if self.stopping || !self.make_room(core, 2 * MEMORY_RESERVE) {
                 return;
             }
             let Some(conn) = self.stalled.pop_front() else { return };
@@ -263,18 +285,38 @@ impl Shell {
         core.abort(conn);
     }
 
+    /// Bytes of unfinished frames that `conn` holds.
+    pub(super) fn input_of(&self, conn: ConnId) -> usize {
+        self.sessions.get(&conn).map_or(0, Session::input_bytes)
+    }
+
     /// Keeps the memory for unfinished frames within its budget (an eighth of the shard's memory):
-    /// beyond it, the connection that would grow is refused, unless it is the only one.
-    fn bound_input(&mut self, core: &mut ShardCore, conn: ConnId) {
+    /// beyond it, a connection that holds more than a small one's worth and still grows is refused.
+    pub(super) fn input_changed(&mut self, core: &mut ShardCore, conn: ConnId, before: usize) {
+        let now = self.input_of(conn);
+        self.input_bytes = self.input_bytes + now - before;
         let budget = (self.shared.config.memory_per_shard / 8) as usize;
-        let Some(bytes) = self.sessions.get(&conn).map(Session::input_bytes) else { return };
-        // Cheap for the common case: a small rest cannot be what fills the budget.
-        if bytes < 1 << 20 {
-            return;
-        }
-        let held: usize = self.sessions.values().map(Session::input_bytes).sum();
-        if held > budget && held > bytes {
+        if now > before && now > INPUT_SMALL && self.input_bytes > budget.max(now + 1) {
             self.refuse(core, conn, "the shard's memory for unfinished requests is used up");
+        }
+    }
+
+    /// Closes connections whose clients take nothing of what is queued for them while the shard is
+    /// short of memory: what they hold on to is missed by everyone else.
+    pub(super) fn close_stuck_readers(&mut self, core: &mut ShardCore) {
+        let short = core.pool().free_bytes() < 2 * MEMORY_RESERVE;
+        let mut stuck = Vec::new();
+        for (conn, session) in &mut self.sessions {
+            let queued = core.queued_bytes(*conn);
+            let (seen, ticks) = session.output_seen;
+            let ticks = if queued > 0 && queued == seen { ticks + 1 } else { 0 };
+            session.output_seen = (queued, ticks);
+            if short && ticks >= STUCK_TICKS {
+                stuck.push(*conn);
+            }
+        }
+        for conn in stuck {
+            self.refuse(core, conn, "it reads nothing while the shard is short of memory");
         }
     }
 

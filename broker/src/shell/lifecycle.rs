@@ -4,16 +4,17 @@
 //! Invariant: an image counts as applied when every log that it adds is open (or known to be
 //! unusable) and every log that it drops is gone from the disk.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringlog_shard::buf::Pool;
 use ringlog_storage::{Durability, Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
 use crate::config::{Config, DurabilityFlag};
+use crate::datadir;
 use crate::memory::LogMemory;
 use crate::message::{Message, Opened, TopicPartition};
 use crate::metadata::{Controller, Image, TopicImage, names, placement};
@@ -62,6 +63,9 @@ pub struct ClosedLog {
     pub clean: bool,
 }
 
+/// `message.timestamp.after.max.ms`, Kafka's default.
+const HOUR_MS: i64 = 3_600_000;
+
 /// How long a stop waits for clients to take their answers.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -102,14 +106,14 @@ pub fn log_config(config: &Config, image: &Image, topic: &str) -> LogConfig {
 
 impl Shell {
     /// Shard 0 becomes the controller, with the metadata log among its logs.
-    pub(super) fn take_seat(&mut self, machine: Controller, log: Log<LogMemory>) {
+    pub(super) fn take_seat(&mut self, machine: Controller, log: Log<LogMemory>, pool: Pool) {
         let name = TopicName { name: names::METADATA_TOPIC.into(), id: METADATA_TOPIC_ID };
         let of = TopicPartition { topic: METADATA_TOPIC_ID, index: 0 };
         let epoch = machine.epoch();
         let partition = Partition::new(Arc::new(name), 0, epoch, usize::MAX, log);
         let slot = self.logs.insert(Hosted::new(of, partition));
         let published = self.image.applied.offset;
-        self.seat = Some(Seat::new(machine, slot, published, self.shared.config.shards));
+        self.seat = Some(Seat::new(machine, slot, pool, published, self.shared.config.shards));
     }
 
     /// Puts a log that is open into the table of logs, and into its topic's place.
@@ -120,10 +124,18 @@ impl Shell {
         name: Arc<TopicName>,
     ) -> Key {
         let epoch = self.leader_epoch(of.topic, of.index);
-        let max = self.image.topic_config(&name.name, "max.message.bytes");
-        let max = max.and_then(|value| value.parse().ok());
-        let message_bytes_max = max.unwrap_or(self.shared.config.defaults.message_max_bytes);
-        let partition = Partition::new(name, of.index, epoch, message_bytes_max as usize, log);
+        let image = Arc::clone(&self.image);
+        let number = |key: &str| image.topic_config(&name.name, key)?.parse::<i64>().ok();
+        let defaults = &self.shared.config.defaults;
+        let message_bytes_max =
+            number("max.message.bytes").unwrap_or(i64::from(defaults.message_max_bytes));
+        let cluster_min = image.cluster_config("min.insync.replicas").and_then(|v| v.parse().ok());
+        let min_insync = number("min.insync.replicas").or(cluster_min).unwrap_or(1);
+        let after_max = number("message.timestamp.after.max.ms").unwrap_or(HOUR_MS);
+        let name = Arc::clone(&name);
+        let mut partition = Partition::new(name, of.index, epoch, message_bytes_max as usize, log);
+        partition.min_insync_replicas = i32::try_from(min_insync).unwrap_or(i32::MAX);
+        partition.timestamp_after_max_ms = after_max;
         let slot = self.logs.insert(Hosted::new(of, partition));
         self.touch(slot);
         slot
@@ -288,8 +300,19 @@ impl Shell {
 
     fn drop_topic(&mut self, core: &mut ShardCore, id: Uuid) {
         let Some(topic) = self.topics.remove(id) else { return };
-        for place in &topic.places {
-            let Place::Open(slot) = *place else { continue };
+        let name = &topic.name;
+        self.forget_checkpoints(&name.name);
+        for (index, place) in (0..).zip(&topic.places) {
+            let slot = match *place {
+                Place::Remote(_) => continue,
+                Place::Open(slot) => slot,
+                Place::Opening | Place::Failed => {
+                    // Whoever opens it now is done before the helper comes to this.
+                    self.changing += 1;
+                    self.remove_dir(core, partition_dir(&name.name, index), &name.name, index, id);
+                    continue;
+                }
+            };
             let Some(hosted) = self.logs.get_mut(slot) else { continue };
             hosted.doomed = true;
             self.changing += 1;
@@ -304,17 +327,30 @@ impl Shell {
     /// half of it.
     pub(super) fn remove_log(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(hosted) = self.logs.remove(slot) else { return };
-        let dir = hosted.partition.log.dir().to_path_buf();
-        let marked = deleted_name(&dir, hosted.of.topic);
+        let (name, TopicPartition { topic, index }) = (&hosted.partition.topic.name, hosted.of);
+        self.remove_dir(core, partition_dir(name, index), name, index, topic);
+    }
+
+    fn remove_dir(
+        &self,
+        core: &mut ShardCore,
+        dir: String,
+        topic: &str,
+        index: i32,
+        topic_id: Uuid,
+    ) {
+        let marked = datadir::delete_dir(topic, index, topic_id);
         let data = self.shared.data.clone();
         core.blocking(Box::new(move || {
             let removed = data
                 .rename(&dir, &marked)
                 .and_then(|()| data.sync_dir(""))
                 .and_then(|()| data.remove_dir_all(&marked));
-            if let Err(error) = removed {
-                let dir = dir.display();
-                tracing::error!(partition = %dir, %error, "a deleted partition stays on disk");
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::error!(partition = dir, %error, "a deleted partition stays on disk");
+                }
+                _ => {}
             }
             Message::LogRemoved
         }));
@@ -389,12 +425,6 @@ impl Shell {
         self.shared.closed.lock().expect("no shard panics while it holds this").push(closed);
         core.stop();
     }
-}
-
-/// `t-0` of topic id X becomes `t-0.<X in hex>-delete`.
-pub fn deleted_name(dir: &Path, topic: Uuid) -> PathBuf {
-    let hex: String = topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    PathBuf::from(format!("{}.{hex}-delete", dir.display()))
 }
 
 fn say_what_recovery_did(dir: &str, report: &RecoveryReport) {

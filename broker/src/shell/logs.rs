@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ringlog_shard::fs::{DataDir, File, OpenMode};
 use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHint};
@@ -47,6 +48,9 @@ const TAIL_CACHE_SHARE: usize = 4;
 const TAIL_CACHE_BYTES_MAX: usize = 128 << 20;
 /// Least bytes given up at a time when the cache is over its share.
 const EVICT_BYTES_MIN: usize = 1 << 20;
+
+/// After a walk over all logs that freed nothing.
+const EVICT_REST: Duration = Duration::from_millis(1);
 
 /// How long a failed log rests before it is opened anew.
 const REOPEN_AFTER_MS: i64 = 1000;
@@ -161,7 +165,20 @@ impl Shell {
         match (op.kind, file) {
             (DiskKind::Write { at, data }, Some(file)) => core.write(file, at, data.0, token),
             (DiskKind::Sync, Some(file)) => core.sync(file, token),
-            (DiskKind::Allocate { from, to }, Some(file)) => core.allocate(file, from, to, token),
+            (DiskKind::Allocate { from, to }, Some(file)) if self.shared.allocates => {
+                core.allocate(file, from, to, token);
+            }
+            (DiskKind::Allocate { from, to }, Some(file)) => {
+                // A file system without fallocate gets its sizes set instead.
+                let file = file.clone();
+                core.blocking(Box::new(move || Message::DiskDone {
+                    token,
+                    result: file
+                        .allocate(from, to)
+                        .map(|()| None)
+                        .map_err(|error| disk_error(&error)),
+                }));
+            }
             (
                 DiskKind::Write { .. }
                 | DiskKind::Sync
@@ -246,6 +263,9 @@ impl Shell {
             hosted.failed_ms.is_some_and(|at| at <= before)
                 && hosted.partition.log.ops_in_flight() == 0
                 && !hosted.doomed
+                // A flush that failed is not tried again as if it could succeed: the kernel may
+                // have dropped what it could not write. Only a new process looks again.
+                && !hosted.partition.log.failure().is_some_and(|failure| failure.is_flush())
         };
         let slots: Vec<Key> = self.logs.keys().collect();
         for slot in slots {
@@ -302,6 +322,9 @@ impl Shell {
 
     /// Gives up about `bytes` of cached chunks, in turn from every log.
     fn evict(&mut self, core: &mut ShardCore, bytes: usize) {
+        if self.evict_after.is_some_and(|at| core.now() < at) {
+            return;
+        }
         let share = (core.pool().budget_bytes() / 16).min(bytes);
         let mut missing = bytes as u64;
         let slots: Vec<Key> = self.logs.keys().collect();
@@ -315,6 +338,8 @@ impl Shell {
                 break;
             }
         }
+        let nothing = missing == bytes as u64;
+        self.evict_after = nothing.then(|| core.now() + EVICT_REST);
     }
 
     /// Every log's recovery point moves up, and the root's checkpoint says how far each has come.

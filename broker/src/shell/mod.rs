@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringlog_shard::buf::{ReadBuf, Slice};
+use ringlog_shard::buf::{Pool, ReadBuf, Slice};
 use ringlog_shard::fs::DataDir;
 use ringlog_shard::{CloseReason, ConnId, Core, Service, ShardId};
 use ringlog_storage::{FileId, Log};
@@ -55,6 +55,9 @@ pub type ShardCore = Core<Message>;
 /// How often produce timeouts, idle connections and checkpoints are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How soon messages are tried again that found their lane full.
+const OUTBOX_RETRY: Duration = Duration::from_millis(1);
+
 /// What all shards of a process share; nothing in it changes while they run, but what they leave
 /// behind at the end.
 pub struct Shared {
@@ -62,6 +65,8 @@ pub struct Shared {
     pub config: Config,
     /// The data directory.
     pub data: DataDir,
+    /// Whether its file system allocates space ahead (fallocate).
+    pub allocates: bool,
     /// Each shard adds what it leaves behind.
     pub closed: std::sync::Mutex<Vec<ClosedShard>>,
 }
@@ -112,6 +117,12 @@ pub struct Shell {
     stopped: bool,
     stop_by: Option<Instant>,
     pub(crate) lines: LineLimiter,
+    /// Bytes of unfinished frames that all connections hold.
+    pub(crate) input_bytes: usize,
+    /// Bytes of records on their way to other shards that found their lane full.
+    pub(crate) outbox_bytes: usize,
+    /// A walk over all logs freed nothing: none is made before this.
+    evict_after: Option<Instant>,
     /// Whose cached chunks are given up next.
     evict_from: usize,
     checkpoints: checkpoints::Checkpoints,
@@ -120,7 +131,7 @@ pub struct Shell {
     last_checkpoint_ms: i64,
     /// What was opened before the start, and is taken in at the start.
     opened: Vec<OpenedLog>,
-    controller: Option<(Controller, Log<LogMemory>)>,
+    controller: Option<(Controller, Log<LogMemory>, Pool)>,
 }
 
 impl Shell {
@@ -130,7 +141,7 @@ impl Shell {
         shard: usize,
         image: Arc<Image>,
         opened: Vec<OpenedLog>,
-        controller: Option<(Controller, Log<LogMemory>)>,
+        controller: Option<(Controller, Log<LogMemory>, Pool)>,
     ) -> Shell {
         let shards = shared.config.shards;
         Shell {
@@ -159,6 +170,9 @@ impl Shell {
             stopped: false,
             stop_by: None,
             lines: LineLimiter::default(),
+            input_bytes: 0,
+            outbox_bytes: 0,
+            evict_after: None,
             evict_from: 0,
             checkpoints: checkpoints::Checkpoints::default(),
             advanced: Advanced::default(),
@@ -172,9 +186,12 @@ impl Shell {
     /// Sends `message` to shard `to`, this one included, at once or as soon as the lane has room.
     pub(crate) fn post(&mut self, core: &mut ShardCore, to: usize, message: Message) {
         let queue = &mut self.outbox[to];
-        if to == self.shard || !queue.is_empty() {
-            queue.push_back(message);
-        } else if let Err(message) = core.post(ShardId(to as u16), message) {
+        let held = match to == self.shard || !queue.is_empty() {
+            true => Err(message),
+            false => core.post(ShardId(to as u16), message),
+        };
+        if let Err(message) = held {
+            self.outbox_bytes += message.records_bytes();
             queue.push_back(message);
         }
     }
@@ -185,12 +202,15 @@ impl Shell {
                 // What it says to itself is heard in the same turn; an answer may bring another
                 // message.
                 while let Some(message) = self.outbox[to].pop_front() {
+                    self.outbox_bytes -= message.records_bytes();
                     self.handle_message(core, to, message);
                 }
                 continue;
             }
             while let Some(message) = self.outbox[to].pop_front() {
+                self.outbox_bytes -= message.records_bytes();
                 if let Err(message) = core.post(ShardId(to as u16), message) {
+                    self.outbox_bytes += message.records_bytes();
                     self.outbox[to].push_front(message);
                     break;
                 }
@@ -232,6 +252,7 @@ impl Shell {
     fn tick(&mut self, core: &mut ShardCore) {
         self.expire_produces(core);
         self.close_idle_connections(core);
+        self.close_stuck_readers(core);
         let now_ms = core.wall_ms();
         let interval = self.shared.config.defaults.log_flush_offset_checkpoint_interval_ms;
         if now_ms - self.last_checkpoint_ms >= interval {
@@ -248,7 +269,10 @@ impl Shell {
     fn schedule(&mut self, core: &mut ShardCore) {
         let fetch = self.deadlines.first().map(|(at, _)| *at);
         let tick = self.next_tick;
-        core.wake_at(fetch.into_iter().chain(tick).min());
+        // A full lane does not say when it has room again.
+        let held = self.outbox.iter().any(|queue| !queue.is_empty());
+        let again = held.then(|| core.now() + OUTBOX_RETRY);
+        core.wake_at(fetch.into_iter().chain(tick).chain(again).min());
     }
 
     /// Whether anything is going on that time alone may end.
@@ -266,8 +290,8 @@ impl Service for Shell {
     fn start(&mut self, core: &mut ShardCore) {
         self.last_checkpoint_ms = core.wall_ms();
         self.place_all_topics();
-        if let Some((machine, log)) = self.controller.take() {
-            self.take_seat(machine, log);
+        if let Some((machine, log, pool)) = self.controller.take() {
+            self.take_seat(machine, log, pool);
         }
     }
 
@@ -286,7 +310,9 @@ impl Service for Shell {
     }
 
     fn received(&mut self, core: &mut ShardCore, conn: ConnId, bytes: &[u8]) {
+        let before = self.input_of(conn);
         self.on_bytes(core, conn, bytes);
+        self.input_changed(core, conn, before);
     }
 
     fn drained(&mut self, core: &mut ShardCore, conn: ConnId) {
@@ -295,6 +321,10 @@ impl Service for Shell {
 
     fn closed(&mut self, _core: &mut ShardCore, conn: ConnId, why: CloseReason) {
         if let Some(session) = self.sessions.remove(&conn) {
+            self.input_bytes -= session.input_bytes();
+            for key in &session.fetches {
+                self.drop_fetch(*key);
+            }
             tracing::debug!(peer = %session.peer, ?why, "connection closed");
         }
     }

@@ -116,7 +116,7 @@ impl<M: Memory> Log<M> {
             Purpose::Create => "creating the file",
             Purpose::Allocate { .. } => "allocating space",
             Purpose::Write => "a write",
-            Purpose::Sync { .. } | Purpose::SealSync => "a flush",
+            Purpose::Sync { .. } | Purpose::SealSync => super::A_FLUSH,
             Purpose::SealTruncate => "cutting the file",
             Purpose::SealFile | Purpose::CheckpointFile => "replacing an index or snapshot",
             Purpose::SealClose => "closing the file",
