@@ -69,6 +69,21 @@ pub struct FetchAsk {
     pub bytes_max: usize,
 }
 
+/// A shard's part of a fetch that another shard serves.
+#[derive(Debug)]
+pub struct FetchPart {
+    /// The fetch on the asking shard.
+    pub request: Key,
+    /// Its pass: an answer to an earlier one is void.
+    pub pass: u32,
+    /// Most bytes of all asks together.
+    pub bytes_max: usize,
+    /// Whether to say once when there is more.
+    pub watch: bool,
+    /// What it wants.
+    pub asks: Vec<FetchAsk>,
+}
+
 /// What one partition gives to a fetch.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -158,7 +173,7 @@ pub enum Message {
     Produced { request: Key, results: Vec<Produced> },
     /// Read these; answer with [`Message::Fetched`], then, if `watch`, say once with
     /// [`Message::Wake`] when any of them has more.
-    Fetch { request: Key, pass: u32, watch: bool, asks: Vec<FetchAsk> },
+    Fetch(FetchPart),
     /// The answer to [`Message::Fetch`].
     Fetched { request: Key, pass: u32, results: Vec<Fetched> },
     /// A fetch's partitions have more.

@@ -19,7 +19,7 @@ use ringlog_wire::{frame, header};
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
-use crate::message::{FetchAsk, Fetched, Message, TopicPartition};
+use crate::message::{FetchAsk, FetchPart, Fetched, Message, TopicPartition};
 use crate::partition::{TopicName, Watcher};
 use crate::session::{OUTPUT_PER_CONNECTION_MAX, Reply};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
@@ -151,7 +151,8 @@ impl Shell {
         pending.woken = false;
         let pass = pending.pass;
         let asks = std::mem::take(&mut pending.asks);
-        let mut left = pending.bytes_max;
+        let bytes_max = pending.bytes_max;
+        let mut left = bytes_max;
         let mut results = Vec::with_capacity(asks.len());
         let mut reads = Vec::new();
         let mut remote: Vec<(usize, Vec<FetchAsk>)> = Vec::new();
@@ -160,7 +161,6 @@ impl Shell {
             let result = match *place {
                 Ok(Place::Remote(shard)) if self.shared.config.advertise == Advertise::Node => {
                     let ask = FetchAsk { bytes_max: ask.bytes_max.min(left), ..*ask };
-                    left -= ask.bytes_max;
                     let result = Fetched::error(&ask, ErrorCode::None);
                     match remote.iter_mut().find(|(other, _)| *other == shard) {
                         Some((_, asks)) => asks.push(ask),
@@ -189,7 +189,9 @@ impl Shell {
         pending.outstanding = reads.len() + remote.len();
         let watch = true;
         for (shard, asks) in remote {
-            self.post(core, shard, Message::Fetch { request: key, pass, watch, asks });
+            // Each owner reads within the whole answer's limit; what is too much is dropped later.
+            let part = FetchPart { request: key, pass, bytes_max, watch, asks };
+            self.post(core, shard, Message::Fetch(part));
         }
         for (at, from, upto, bytes_max, place, plan) in reads {
             let Ok(Place::Open(slot)) = place else { continue };
@@ -366,15 +368,8 @@ impl Shell {
     }
 
     /// Another shard's fetch wants these partitions of this shard.
-    pub(crate) fn fetch_for(
-        &mut self,
-        core: &mut ShardCore,
-        shard: usize,
-        request: Key,
-        pass: u32,
-        watch: bool,
-        asks: Vec<FetchAsk>,
-    ) {
+    pub(crate) fn fetch_for(&mut self, core: &mut ShardCore, shard: usize, part: FetchPart) {
+        let FetchPart { request, pass, bytes_max, watch, asks } = part;
         let place = |ask: &FetchAsk| {
             let topic = self.topics.with_id(ask.from.topic).ok_or(ErrorCode::UnknownTopicId)?;
             topic.place(ask.from.index).ok_or(ErrorCode::UnknownTopicOrPartition)
@@ -383,8 +378,7 @@ impl Shell {
         let pending = PendingFetch {
             origin: Origin::Shard { shard, request, pass, watch },
             topics: Vec::new(),
-            // Each ask is bounded already, and their sum by the asking shard.
-            bytes_max: asks.iter().map(|ask| ask.bytes_max).sum(),
+            bytes_max,
             asks: asks.into_iter().zip(places).collect(),
             results: Vec::new(),
             outstanding: 0,

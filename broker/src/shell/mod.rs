@@ -224,9 +224,7 @@ impl Shell {
                 self.produce_for(core, from, request, acks, version, parts);
             }
             Message::Produced { request, results } => self.produced(core, request, &results),
-            Message::Fetch { request, pass, watch, asks } => {
-                self.fetch_for(core, from, request, pass, watch, asks);
-            }
+            Message::Fetch(part) => self.fetch_for(core, from, part),
             Message::Fetched { request, pass, results } => {
                 self.fetched(core, request, pass, results);
             }
