@@ -63,7 +63,8 @@ pub struct Session<S> {
     pub closing: bool,
     /// Its fetches in progress.
     pub fetches: Vec<Key>,
-    /// Bytes of output that were queued at the last tick, and for how many ticks that did not change.
+    /// Bytes of output that were queued at the last tick, and for how many ticks that did not
+    /// change.
     pub output_seen: (usize, u32),
     /// The client's address, for log lines.
     pub peer: std::net::SocketAddr,

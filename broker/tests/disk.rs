@@ -1,7 +1,8 @@
-//! A full disk: the partition says so, others are served, what was acknowledged stays, and writing goes on once there
-//! is room.
+//! A full disk: the partition says so, others are served, what was acknowledged stays, and writing
+//! goes on once there is room.
 //!
-//! Needs root and a loop device for a small file system of its own; without them the test says so and passes.
+//! Needs root and a loop device for a small file system of its own; without them the test says so
+//! and passes.
 #![allow(clippy::disallowed_methods, reason = "a test stands outside: it has a clock and files")]
 
 mod common;
@@ -164,7 +165,8 @@ fn a_full_disk_stops_a_partition_and_nothing_else() {
     fill(&filler, 12 << 20);
     let acknowledged = produce_until_full(&mut client, &topic, 1);
     fill_up(&mount.at.join("last"));
-    // It stays full for a while: the broker tries again and again. What is there can be read, here and elsewhere.
+    // It stays full for a while: the broker tries again and again. What is there can be read, here
+    // and elsewhere.
     let begun = Instant::now();
     while begun.elapsed() < FULL_FOR {
         let answer = client.produce(&topic, 0, batch(&[&value(-1)]));

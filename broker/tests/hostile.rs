@@ -1,5 +1,5 @@
-//! Bad input: whatever comes, the broker answers with an error or closes the connection, goes on serving everyone
-//! else, and holds no more memory than before.
+//! Bad input: whatever comes, the broker answers with an error or closes the connection, goes on
+//! serving everyone else, and holds no more memory than before.
 //!
 //! `RINGLOG_HOSTILE_FRAMES=1000000 cargo test --test hostile` for the long run.
 #![allow(clippy::disallowed_methods, reason = "a test looks at its process from outside")]
@@ -25,8 +25,8 @@ use ringlog_wire::client::encode_request;
 use ringlog_wire::message::Message;
 use ringlog_wire::{ErrorCode, Uuid};
 
-/// Memory that the process may take beyond what it had, whatever was thrown at it: the log's own cache (a quarter of
-/// 64 MiB), buffers that stay warm, and the allocator's habits.
+/// Memory that the process may take beyond what it had, whatever was thrown at it: the log's own
+/// cache (a quarter of 64 MiB), buffers that stay warm, and the allocator's habits.
 const GROWTH_BYTES_MAX: u64 = 40 << 20;
 
 /// Resident memory of this process, bytes.

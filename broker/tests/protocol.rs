@@ -1,4 +1,5 @@
-//! What clients see: negotiation, versions, and Kafka's rules (`shared/protocol.md`; "rule" below is a row there).
+//! What clients see: negotiation, versions, and Kafka's rules (`shared/protocol.md`; "rule" below
+//! is a row there).
 
 mod common;
 
@@ -628,7 +629,8 @@ fn sequences_wrap_and_a_pipeline_keeps_its_order() {
     let mut client = broker.client();
     let topic = client.create("t", 2);
     let (_, id, _) = producer_id(&mut client, 5, None);
-    // Nothing is known of the producer: any first sequence is taken (rule 26); MAX is followed by 0 (rule 27).
+    // Nothing is known of the producer: any first sequence is taken (rule 26); MAX is followed by 0
+    // (rule 27).
     assert_eq!(client.append(&topic, 0, idempotent(id, 0, i32::MAX - 1, 2)), 0);
     assert_eq!(client.append(&topic, 0, idempotent(id, 0, 0, 1)), 2);
     assert_eq!(client.append(&topic, 0, idempotent(id, 0, 1, 1)), 3);
