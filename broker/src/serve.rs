@@ -370,6 +370,7 @@ fn open_shard_logs(
         let log_config = shell::log_config(config, image, &live.topic);
         OpenedLog {
             of: TopicPartition { topic: live.topic_id, index: live.partition },
+            hint,
             opened: Log::open(&mut disk, &live.dir, log_config, hint, live.topic_id),
         }
     };

@@ -26,6 +26,8 @@ use crate::topics::Place;
 pub struct OpenedLog {
     /// Whose log it is.
     pub of: TopicPartition,
+    /// What was known of it: what the disk refused is tried again.
+    pub hint: RecoveryHint,
     /// The log, or why there is none.
     pub opened: Opened,
 }
@@ -142,12 +144,16 @@ impl Shell {
     }
 
     /// At the start: every topic's places, and the logs that were opened for this shard.
-    pub(super) fn place_all_topics(&mut self) {
+    pub(super) fn place_all_topics(&mut self, core: &ShardCore) {
         let image = Arc::clone(&self.image);
         for topic in image.topics.values() {
             self.add_topic(topic);
         }
-        for OpenedLog { of, opened } in std::mem::take(&mut self.opened) {
+        for OpenedLog { of, hint, opened } in std::mem::take(&mut self.opened) {
+            if matches!(opened, Err(OpenError::Disk { .. })) {
+                let failed_ms = Some(core.wall_ms());
+                self.opening.insert(of, OpeningLog { hint, of_image: false, failed_ms });
+            }
             self.place_opened(of, opened);
         }
     }

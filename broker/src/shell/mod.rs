@@ -287,7 +287,7 @@ impl Service for Shell {
 
     fn start(&mut self, core: &mut ShardCore) {
         self.last_checkpoint_ms = core.wall_ms();
-        self.place_all_topics();
+        self.place_all_topics(core);
         if let Some((machine, log, pool)) = self.controller.take() {
             self.take_seat(machine, log, pool);
         }
