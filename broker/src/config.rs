@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::defaults::BrokerDefaults;
+use crate::metadata::topic_config::DURABILITY;
 
 /// The largest node id: `advertise = shard` multiplies it by 1024, and Kafka's ids are int32.
 pub const NODE_ID_MAX: i32 = crate::metadata::placement::NODE_ID_MAX;
@@ -40,6 +41,17 @@ pub enum DurabilityFlag {
     Written,
     /// And it was flushed: survives power loss.
     Synced,
+}
+
+impl DurabilityFlag {
+    /// The word for it, on the command line and in `ringlog.durability`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DurabilityFlag::Memory => "memory",
+            DurabilityFlag::Written => "written",
+            DurabilityFlag::Synced => "synced",
+        }
+    }
 }
 
 /// How segments are written and read.
@@ -170,6 +182,8 @@ pub struct Config {
     pub executor: Executor,
     /// Broker defaults under Kafka's names.
     pub defaults: BrokerDefaults,
+    /// What the user set, under the broker's names, as far as topics take their defaults from it.
+    pub statics: BTreeMap<String, String>,
 }
 
 /// What the machine offers, given by `main` (it may look; this module may not).
@@ -233,6 +247,12 @@ impl Config {
             ));
         }
         let spin_micros = flags.spin_micros.or(file.spin_micros).unwrap_or(20);
+        let durability = flags.durability.or(file.durability).unwrap_or(DurabilityFlag::Written);
+        let defaults = BrokerDefaults::parse(&file.kafka, &flags.set, &file.set)?;
+        let mut statics = defaults.statics();
+        if durability != DurabilityFlag::Written {
+            statics.insert(DURABILITY.into(), durability.name().into());
+        }
         Ok(Config {
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or("./ringlog-data".into()),
             listen,
@@ -241,13 +261,14 @@ impl Config {
             shards,
             cpus,
             advertise,
-            durability: flags.durability.or(file.durability).unwrap_or(DurabilityFlag::Written),
+            durability,
             io: flags.io.or(file.io).unwrap_or(Io::Direct),
             fetch_path: flags.fetch_path.or(file.fetch_path).unwrap_or(FetchPath::Auto),
             memory_per_shard,
             spin: Duration::from_micros(spin_micros),
             executor: flags.executor.or(file.executor).unwrap_or(Executor::Glommio),
-            defaults: BrokerDefaults::parse(&file.kafka, &flags.set, &file.set)?,
+            defaults,
+            statics,
         })
     }
 

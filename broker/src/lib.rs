@@ -19,6 +19,7 @@ pub mod memory;
 pub mod message;
 pub mod metadata;
 pub mod partition;
+pub mod rules;
 pub mod serve;
 pub mod session;
 pub mod shell;

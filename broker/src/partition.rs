@@ -15,6 +15,7 @@ use ringlog_wire::Uuid;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::error::ErrorCode;
 
+use crate::rules::TopicRules;
 use crate::slab::Key;
 
 /// A topic's two names.
@@ -76,12 +77,8 @@ pub struct Partition<M: Memory> {
     pub index: i32,
     /// The leader epoch under which this broker leads it.
     pub leader_epoch: i32,
-    /// `max.message.bytes` of its topic.
-    pub message_bytes_max: usize,
-    /// `min.insync.replicas` of its topic: more than there are refuses acks = all (rule 21).
-    pub min_insync_replicas: i32,
-    /// `message.timestamp.after.max.ms` of its topic.
-    pub timestamp_after_max_ms: i64,
+    /// Its topic's rules.
+    pub rules: TopicRules,
     /// Its records.
     pub log: Log<M>,
     high_watermark: i64,
@@ -100,7 +97,7 @@ impl<M: Memory> Partition<M> {
         topic: Arc<TopicName>,
         index: i32,
         leader_epoch: i32,
-        message_bytes_max: usize,
+        rules: TopicRules,
         log: Log<M>,
     ) -> Partition<M> {
         let high_watermark = log.durable_offset();
@@ -108,9 +105,7 @@ impl<M: Memory> Partition<M> {
             topic,
             index,
             leader_epoch,
-            message_bytes_max,
-            min_insync_replicas: 1,
-            timestamp_after_max_ms: i64::MAX,
+            rules,
             log,
             high_watermark,
             leader_waiters: VecDeque::new(),
@@ -296,7 +291,7 @@ mod tests {
             let (log, _) = Log::open(&mut disk, "t-0", config, hint, id).expect("a new log");
             disk.attach(log.dir());
             let name = Arc::new(TopicName { name: "t".into(), id });
-            let partition = Partition::new(name, 0, 3, 1 << 20, log);
+            let partition = Partition::new(name, 0, 3, TopicRules::default(), log);
             Bench { disk, memory: SimMemory::new(1 << 20), partition }
         }
 

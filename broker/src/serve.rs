@@ -23,7 +23,9 @@ use crate::config::{Advertise, Config, Executor, FetchPath};
 use crate::datadir::{self, Kind, OwnedFiles, PartitionEnd, Root};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::{Message, TopicPartition};
+use crate::metadata::topic_config::Surroundings;
 use crate::metadata::{Command, Controller, Endpoint, Fold, Image, Node, Settings, placement};
+use crate::rules;
 use crate::shell::{
     self, BlockingDisk, ClosedShard, METADATA_TOPIC_ID, OpenedLog, Shared, Shell, append_batch,
     carry_out, random_uuid,
@@ -211,7 +213,7 @@ fn start_controller(
         num_partitions: config.defaults.num_partitions,
         replication_factor: config.defaults.default_replication_factor,
         delete_topic_enable: true,
-        statics: config.defaults.statics(),
+        statics: config.statics.clone(),
     };
     let node = node(config, root.directory);
     let now_ms = (clocks.wall_ms)();
@@ -360,6 +362,7 @@ fn open_shard_logs(
     live: Vec<datadir::LivePartition>,
 ) -> Vec<OpenedLog> {
     let mut disk = BlockingDisk(data.clone());
+    let around = Surroundings { image, statics: &config.statics, node_id: config.node_id };
     let open = |live: datadir::LivePartition| {
         let key = (live.topic.clone(), live.partition);
         let hint = RecoveryHint {
@@ -367,7 +370,7 @@ fn open_shard_logs(
             recovery_point: root.recovery_points.offsets.get(&key).copied().unwrap_or(0),
             log_start: root.log_starts.offsets.get(&key).copied().unwrap_or(0),
         };
-        let log_config = shell::log_config(config, image, &live.topic);
+        let log_config = rules::log_config(around, &config.defaults, &live.topic);
         OpenedLog {
             of: TopicPartition { topic: live.topic_id, index: live.partition },
             hint,

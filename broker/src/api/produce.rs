@@ -251,13 +251,13 @@ impl Shell {
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
         let partition = &mut hosted.partition;
         let now_ms = core.wall_ms();
-        if acks == Acks::All && partition.min_insync_replicas > REPLICAS_IN_SYNC {
+        if acks == Acks::All && partition.rules.min_insync_replicas > REPLICAS_IN_SYNC {
             let why = "Fewer replicas are in sync than min.insync.replicas asks for.";
             return Err((ErrorCode::NotEnoughReplicas, why));
         }
         let rules = BatchRules {
-            message_bytes_max: partition.message_bytes_max,
-            timestamp_max: now_ms.saturating_add(partition.timestamp_after_max_ms),
+            message_bytes_max: partition.rules.message_bytes_max,
+            timestamp_max: now_ms.saturating_add(partition.rules.timestamp_after_max_ms),
             produce_version: version,
         };
         let batch = validate::check(records, rules)?;

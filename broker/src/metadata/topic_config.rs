@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 /// The setting that chooses when a record of the topic counts as acknowledged.
 pub const DURABILITY: &str = "ringlog.durability";
+/// The setting that says how far compressed batches are looked into.
+pub const VALIDATION: &str = "ringlog.validation";
 /// The setting whose topic-level change clears eligible leader replicas.
 pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
@@ -60,6 +62,7 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const POLICIES: &[&str] = &["compact", "delete"];
 const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const TIMESTAMPS: &[&str] = &["CreateTime", "LogAppendTime"];
+const VALIDATIONS: &[&str] = &["records", "header"];
 const DURABILITIES: &[&str] = &["memory", "written", "synced"];
 
 macro_rules! settings {
@@ -113,6 +116,7 @@ pub const SETTINGS: &[Setting] = settings! {
         ["log.retention.ms" * 1, "log.retention.minutes" * MINUTE_MS,
          "log.retention.hours" * HOUR_MS];
     "ringlog.durability", Word(DURABILITIES), "written", ["ringlog.durability" * 1];
+    "ringlog.validation", Word(VALIDATIONS), "records", ["ringlog.validation" * 1];
     "segment.bytes", Int(1 << 20, INT_MAX), "1073741824", ["log.segment.bytes" * 1];
     "segment.index.bytes", Int(4, INT_MAX), "10485760", ["log.index.size.max.bytes" * 1];
     "segment.jitter.ms", Long(0, LONG_MAX), "0",

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_shard::buf::Pool;
-use ringlog_storage::{Durability, Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
+use ringlog_storage::{Log, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
-use crate::config::{Config, DurabilityFlag};
 use crate::datadir;
 use crate::memory::LogMemory;
 use crate::message::{Message, Opened, TopicPartition};
+use crate::metadata::topic_config::Surroundings;
 use crate::metadata::{Controller, Image, TopicImage, names, placement};
 use crate::partition::{Advanced, Partition, TopicName};
+use crate::rules::{self, TopicRules};
 use crate::slab::Key;
 use crate::topics::Place;
 
@@ -65,9 +66,6 @@ pub struct ClosedLog {
     pub clean: bool,
 }
 
-/// `message.timestamp.after.max.ms`, Kafka's default.
-const HOUR_MS: i64 = 3_600_000;
-
 /// How long a stop waits for clients to take their answers.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -79,43 +77,22 @@ pub fn partition_dir(topic: &str, index: i32) -> String {
     format!("{topic}-{index}")
 }
 
-/// What a topic's settings and the broker's make of a log.
-pub fn log_config(config: &Config, image: &Image, topic: &str) -> LogConfig {
-    let defaults = &config.defaults;
-    let number = |name: &str| image.topic_config(topic, name).and_then(|v| v.parse::<i64>().ok());
-    let durability = match image.topic_config(topic, "ringlog.durability") {
-        Some("memory") => Durability::Memory,
-        Some("written") => Durability::Written,
-        Some("synced") => Durability::Synced,
-        _ => match config.durability {
-            DurabilityFlag::Memory => Durability::Memory,
-            DurabilityFlag::Written => Durability::Written,
-            DurabilityFlag::Synced => Durability::Synced,
-        },
-    };
-    let segment_bytes = number("segment.bytes").unwrap_or(i64::from(defaults.log_segment_bytes));
-    let interval = number("index.interval.bytes");
-    LogConfig {
-        segment_bytes: segment_bytes.max(4096) as u64,
-        segment_ms: number("segment.ms").unwrap_or(defaults.log_roll_ms),
-        index_interval_bytes: interval.unwrap_or(i64::from(defaults.log_index_interval_bytes))
-            as u64,
-        durability,
-        producer_expiration_ms: defaults.producer_id_expiration_ms,
-        ..LogConfig::default()
-    }
-}
-
 impl Shell {
     /// Shard 0 becomes the controller, with the metadata log among its logs.
     pub(super) fn take_seat(&mut self, machine: Controller, log: Log<LogMemory>, pool: Pool) {
         let name = TopicName { name: names::METADATA_TOPIC.into(), id: METADATA_TOPIC_ID };
         let of = TopicPartition { topic: METADATA_TOPIC_ID, index: 0 };
         let epoch = machine.epoch();
-        let partition = Partition::new(Arc::new(name), 0, epoch, usize::MAX, log);
+        let partition = Partition::new(Arc::new(name), 0, epoch, TopicRules::default(), log);
         let slot = self.logs.insert(Hosted::new(of, partition));
         let published = self.image.applied.offset;
         self.seat = Some(Seat::new(machine, slot, pool, published, self.shared.config.shards));
+    }
+
+    /// Where settings come from that a topic does not have itself.
+    pub(crate) fn surroundings(&self) -> Surroundings<'_> {
+        let (image, node_id) = (&*self.image, self.shared.config.node_id);
+        Surroundings { image, statics: &self.shared.config.statics, node_id }
     }
 
     /// Puts a log that is open into the table of logs, and into its topic's place.
@@ -126,18 +103,8 @@ impl Shell {
         name: Arc<TopicName>,
     ) -> Key {
         let epoch = self.leader_epoch(of.topic, of.index);
-        let image = Arc::clone(&self.image);
-        let number = |key: &str| image.topic_config(&name.name, key)?.parse::<i64>().ok();
-        let defaults = &self.shared.config.defaults;
-        let message_bytes_max =
-            number("max.message.bytes").unwrap_or(i64::from(defaults.message_max_bytes));
-        let cluster_min = image.cluster_config("min.insync.replicas").and_then(|v| v.parse().ok());
-        let min_insync = number("min.insync.replicas").or(cluster_min).unwrap_or(1);
-        let after_max = number("message.timestamp.after.max.ms").unwrap_or(HOUR_MS);
-        let name = Arc::clone(&name);
-        let mut partition = Partition::new(name, of.index, epoch, message_bytes_max as usize, log);
-        partition.min_insync_replicas = i32::try_from(min_insync).unwrap_or(i32::MAX);
-        partition.timestamp_after_max_ms = after_max;
+        let rules = TopicRules::of(self.surroundings(), &name.name);
+        let partition = Partition::new(name, of.index, epoch, rules, log);
         let slot = self.logs.insert(Hosted::new(of, partition));
         self.touch(slot);
         slot
@@ -238,7 +205,8 @@ impl Shell {
         let Some(topic) = self.topics.with_id(of.topic) else { return };
         self.opening.insert(of, OpeningLog { hint, of_image, failed_ms: None });
         let dir = partition_dir(&topic.name.name, of.index);
-        let config = log_config(&self.shared.config, &self.image, &topic.name.name);
+        let defaults = &self.shared.config.defaults;
+        let config = rules::log_config(self.surroundings(), defaults, &topic.name.name);
         let data = self.shared.data.clone();
         core.blocking(Box::new(move || {
             let opened = Log::open(&mut BlockingDisk(data), &dir, config, hint, of.topic);

@@ -29,9 +29,7 @@ use ringlog_storage::{FileId, Log};
 pub use checkpoints::carry_out;
 pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
 pub use files::BlockingDisk;
-pub use lifecycle::{
-    ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, log_config, partition_dir,
-};
+pub use lifecycle::{ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, partition_dir};
 pub use logs::Hosted;
 pub(crate) use reads::within_a_read;
 pub use reads::{BlockingRead, ColdRead, ReadFor};
