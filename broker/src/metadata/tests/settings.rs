@@ -13,7 +13,7 @@ fn the_table_is_in_order_and_its_defaults_hold() {
         assert_eq!(one(setting.name, setting.default), Ok(()), "{}", setting.name);
         assert_eq!(find(setting.name), Some(setting));
     }
-    assert_eq!(SETTINGS.len(), 34);
+    assert_eq!(SETTINGS.len(), 35);
 }
 
 #[test]
