@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringlog_storage::producer::ProducerError;
-use ringlog_storage::{AppendError, Appended, Chunk, Log, Memory, ReadError, ReadPlan};
+use ringlog_storage::{AppendError, Appended, Chunk, Log, LogConfig, Memory, ReadError, ReadPlan};
 use ringlog_wire::Uuid;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::error::ErrorCode;
@@ -114,6 +114,13 @@ impl<M: Memory> Partition<M> {
         }
     }
 
+    /// The topic's rules, the log's settings or the leader epoch have changed.
+    pub fn reconfigure(&mut self, leader_epoch: i32, rules: TopicRules, config: LogConfig) {
+        self.leader_epoch = leader_epoch;
+        self.rules = rules;
+        self.log.reconfigure(config);
+    }
+
     /// The offset below which every in-sync replica holds everything.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
@@ -168,9 +175,9 @@ impl<M: Memory> Partition<M> {
             return self.fail(ErrorCode::KafkaStorageError, out);
         }
         let durable = self.log.durable_offset();
-        // The in-sync set is this broker: what it holds durably, every replica holds.
-        let high_watermark = durable;
-        assert!(high_watermark >= self.high_watermark, "the high watermark never goes back");
+        // The in-sync set is this broker: what it holds durably, every replica holds. What was
+        // given out under a weaker durability than the topic has now stays given out.
+        let high_watermark = durable.max(self.high_watermark);
         release(&mut self.leader_waiters, durable, out);
         release(&mut self.all_waiters, high_watermark, out);
         if high_watermark > self.high_watermark {

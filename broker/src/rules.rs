@@ -143,7 +143,10 @@ pub fn log_config(around: Surroundings<'_>, defaults: &BrokerDefaults, topic: &s
         segment_ms: values.number("segment.ms"),
         index_interval_bytes: at_least("index.interval.bytes", 0),
         durability: values.durability(),
-        producer_expiration_ms: defaults.producer_id_expiration_ms,
+        producer_expiration_ms: around
+            .broker_value("producer.id.expiration.ms")
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(defaults.producer_id_expiration_ms),
         ..LogConfig::default()
     }
 }

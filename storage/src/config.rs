@@ -78,6 +78,21 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// The settings of a log that is told of `new` ones while it is open: those that files already
+    /// depend on stay.
+    pub(crate) fn taking(&self, new: LogConfig) -> LogConfig {
+        LogConfig {
+            segment_bytes: new.segment_bytes,
+            segment_ms: new.segment_ms,
+            index_interval_bytes: new.index_interval_bytes,
+            durability: new.durability,
+            checkpoint_bytes: new.checkpoint_bytes,
+            producer_expiration_ms: new.producer_expiration_ms,
+            compacted: new.compacted,
+            ..self.clone()
+        }
+    }
+
     /// Panics on settings that cannot work; whoever reads them from a user checks them first.
     pub(crate) fn assert_valid(&self) {
         assert!(self.segment_bytes >= SEGMENT_BYTES_MIN, "segment.bytes is too small");

@@ -194,6 +194,16 @@ impl<M: Memory> Log<M> {
         &self.config
     }
 
+    /// New settings from now on: for the next append, roll, flush and index entry. What the log was
+    /// opened with stays for the rest ([`LogConfig::taking`]). With a stronger durability
+    /// [`Log::durable_offset`] may go back: what was acknowledged under the old one is not taken
+    /// back by whoever acknowledged it.
+    pub fn reconfigure(&mut self, config: LogConfig) {
+        let config = self.config.taking(config);
+        config.assert_valid();
+        self.config = config;
+    }
+
     /// Bytes of all batches, on disk and in memory.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()

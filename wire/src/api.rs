@@ -4,13 +4,17 @@
 //! against. The two differ in one place: Produce is advertised from version 0, because librdkafka
 //! switches compression off otherwise, and served from 3.
 
+pub mod alter_configs;
 pub mod api_versions;
 pub mod create_topics;
 pub mod delete_topics;
+pub mod describe_configs;
 pub mod elements;
 pub mod fetch;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod leader;
+pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
 pub mod produce;
@@ -61,6 +65,10 @@ pub const API_LIST: &[Api] = &[
     create_topics::API,
     delete_topics::API,
     init_producer_id::API,
+    describe_configs::API,
+    alter_configs::API,
+    incremental_alter_configs::API,
+    list_config_resources::API,
 ];
 
 /// The API of a key, if it is served.

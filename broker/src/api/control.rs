@@ -4,8 +4,9 @@ use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::{DeletableTopicResult, DeleteTopicsResponse};
 use ringlog_wire::error::ErrorCode;
 
-use super::{PendingControl, init_producer_id, metadata};
+use super::{PendingControl, alter_configs, init_producer_id, metadata};
 use crate::metadata::Reply;
+use crate::metadata::alter::Refusal;
 use crate::shell::{ControlAnswer, ShardCore, Shell};
 use crate::slab::Key;
 
@@ -33,6 +34,14 @@ impl Shell {
                 };
                 to.send(self, core, |out| response.encode(to.version, out));
             }
+            Some(PendingControl::AlterConfigs(to, named)) => {
+                let results = match answer {
+                    Ok(Reply::AlterConfigs(results)) => results,
+                    Ok(_) => refused_changes(&named, ErrorCode::UnknownServerError),
+                    Err(code) => refused_changes(&named, code),
+                };
+                alter_configs::answered(self, core, to, named, results);
+            }
             Some(PendingControl::DeleteTopics(to, targets)) => {
                 let response = match answer {
                     Ok(Reply::DeleteTopics(response)) => response,
@@ -43,6 +52,10 @@ impl Shell {
             }
         }
     }
+}
+
+fn refused_changes(named: &[alter_configs::Resource], code: ErrorCode) -> Vec<Result<(), Refusal>> {
+    named.iter().map(|_| Err((code, code.name().to_string()))).collect()
 }
 
 fn refused_creation(names: Vec<String>, code: ErrorCode) -> CreateTopicsResponse {

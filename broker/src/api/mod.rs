@@ -3,12 +3,15 @@
 //! A handler reads its request, decides, and either returns the reply or leaves something in one of
 //! the shell's tables that will answer later; it never waits.
 
+pub mod alter_configs;
 pub mod api_versions;
 mod control;
 pub mod create_topics;
 pub mod delete_topics;
+pub mod describe_configs;
 pub mod fetch;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
 pub mod produce;
@@ -127,6 +130,8 @@ impl Outcome {
 pub enum PendingControl {
     /// CreateTopics, and the names in it.
     CreateTopics(ReplyTo, Vec<String>),
+    /// AlterConfigs or IncrementalAlterConfigs, and the resources in it.
+    AlterConfigs(ReplyTo, Vec<alter_configs::Resource>),
     /// DeleteTopics, and the names and ids in it.
     DeleteTopics(ReplyTo, Vec<(Option<String>, Uuid)>),
     /// Metadata that lets topics be created.
@@ -146,6 +151,10 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         19 => create_topics::handle(shell, core, request),
         20 => delete_topics::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
+        32 => describe_configs::handle(shell, core, request),
+        33 => alter_configs::replace(shell, core, request),
+        44 => alter_configs::change(shell, core, request),
+        74 => list_config_resources::handle(shell, core, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
     }
 }

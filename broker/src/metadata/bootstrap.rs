@@ -29,7 +29,7 @@ use super::image::{Endpoint, Image, NO_LEADER, PartitionImage, RESOURCE_BROKER};
 use super::topic_config::MIN_INSYNC_REPLICAS;
 
 const KRAFT_VERSION_MAX: i16 = 1;
-const ELR_FEATURE: &str = "eligible.leader.replicas.version";
+const ELR_FEATURE: &str = super::features::ELR;
 
 /// Who this node is, for this start of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,6 +52,8 @@ pub enum Reply {
     CreateTopics(CreateTopicsResponse),
     /// To [`super::Controller::delete_topics`].
     DeleteTopics(DeleteTopicsResponse),
+    /// To [`super::Controller::alter_configs`]: why not, resource by resource.
+    AlterConfigs(Vec<Result<(), super::alter::Refusal>>),
     /// To [`super::Controller::allocate_producer_ids`].
     ProducerIds(Result<ProducerIds, ErrorCode>),
 }
@@ -121,6 +123,12 @@ impl Reply {
                     topic.error_code = code;
                 }
                 Reply::CreateTopics(response)
+            }
+            Reply::AlterConfigs(mut results) => {
+                for result in results.iter_mut().filter(|result| result.is_ok()) {
+                    *result = Err((code, code.name().to_string()));
+                }
+                Reply::AlterConfigs(results)
             }
             Reply::DeleteTopics(mut response) => {
                 for topic in

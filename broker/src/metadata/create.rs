@@ -88,6 +88,15 @@ impl Controller {
         }
     }
 
+    /// Where settings come from that a topic does not have itself.
+    pub(super) fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            image: self.staged.staged(),
+            statics: &self.settings.statics,
+            node_id: self.node.id,
+        }
+    }
+
     fn check_partition_total(&self, request: &CreateTopicsRequest) -> Result<(), Refusal> {
         let count = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
             (0, -1) => i64::from(self.settings.num_partitions),
@@ -108,7 +117,7 @@ impl Controller {
     fn plan(&self, topic: &CreatableTopic, ids: &mut dyn FnMut() -> Uuid) -> Result<Plan, Refusal> {
         let image = self.staged.staged();
         check_name(image, &topic.name)?;
-        let configs = check_configs(topic)?;
+        let configs = check_configs(self.surroundings(), topic)?;
         let partitions =
             if topic.assignments.is_empty() { self.place(topic)? } else { assigned(image, topic)? };
         Ok(Plan { topic: ids::draw(ids, |id| image.topics.contains_key(id)), configs, partitions })
@@ -142,11 +151,7 @@ impl Controller {
     }
 
     fn describe(&self, name: &str, plan: &Plan) -> CreatableTopicResult {
-        let around = Surroundings {
-            image: self.staged.staged(),
-            statics: &self.settings.statics,
-            node_id: self.node.id,
-        };
+        let around = self.surroundings();
         let config = |config: topic_config::Effective| CreatableTopicConfigs {
             name: config.name.to_string(),
             value: Some(config.value),
@@ -234,7 +239,10 @@ fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
+fn check_configs(
+    around: Surroundings<'_>,
+    topic: &CreatableTopic,
+) -> Result<BTreeMap<String, String>, Refusal> {
     let refuse = |text: String| (ErrorCode::InvalidConfig, text);
     let nulls = topic.configs.iter().filter(|config| config.value.is_none());
     let nulls: BTreeSet<&str> = nulls.map(|config| config.name.as_str()).collect();
@@ -246,7 +254,7 @@ fn check_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Ref
     let pairs = topic.configs.iter();
     let pairs = pairs.filter_map(|config| Some((config.name.as_str(), config.value.as_deref()?)));
     let configs: BTreeMap<&str, &str> = pairs.collect();
-    topic_config::check(&configs).map_err(refuse)?;
+    topic_config::check(around, &configs).map_err(refuse)?;
     Ok(configs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
 }
 
@@ -325,7 +333,7 @@ fn check_assignment(
     }
 }
 
-fn too_large() -> Refusal {
+pub(super) fn too_large() -> Refusal {
     (ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.".into())
 }
 

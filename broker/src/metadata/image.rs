@@ -8,7 +8,7 @@
 //!
 //! Passed over for now, kept in the log: ACLs, client quotas, SCRAM credentials, delegation tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
@@ -223,6 +223,37 @@ impl Image {
     /// How many partitions there are.
     pub fn partition_count(&self) -> usize {
         self.topics.values().map(|topic| topic.partitions.len()).sum()
+    }
+
+    /// The topics whose partitions may have to work differently than by `old`: their own settings
+    /// or records changed, or settings around them. Those that are new are among them.
+    pub fn difference(&self, old: &Image, node_id: i32) -> BTreeSet<Uuid> {
+        let node = node_id.to_string();
+        let around = |image: &Image| {
+            ["", &node].map(|name| image.configs_of(RESOURCE_BROKER, name).map(Arc::clone))
+        };
+        if around(self) != around(old) {
+            return self.topics.keys().copied().collect();
+        }
+        let mut changed = BTreeSet::new();
+        // Images share what they have in common: a pointer says it.
+        for (id, topic) in &self.topics {
+            if !old.topics.get(id).is_some_and(|other| Arc::ptr_eq(topic, other)) {
+                changed.insert(*id);
+            }
+        }
+        let mut note = |key: &(i8, String)| {
+            if key.0 == RESOURCE_TOPIC {
+                changed.extend(self.topic_ids.get(key.1.as_str()));
+            }
+        };
+        for (key, configs) in &self.configs {
+            if !old.configs.get(key).is_some_and(|other| Arc::ptr_eq(configs, other)) {
+                note(key);
+            }
+        }
+        old.configs.keys().filter(|key| !self.configs.contains_key(*key)).for_each(note);
+        changed
     }
 
     /// What a topic's own settings say.

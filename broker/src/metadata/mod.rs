@@ -13,13 +13,18 @@
 //!   the log does not say (which shard owns a partition) is computed ([`placement`]).
 //! - A request is answered after its records are durable and folded, never before.
 
+pub mod alter;
 mod apply;
 pub mod batches;
 pub mod bootstrap;
+pub mod broker_config;
 pub mod command;
+mod config_docs;
+pub mod config_value;
 pub mod controller;
 mod create;
 mod delete;
+pub mod describe;
 pub mod features;
 pub mod fold;
 pub mod format;
@@ -28,6 +33,7 @@ pub mod image;
 pub mod names;
 pub mod placement;
 pub mod topic_config;
+pub mod unused_config;
 
 pub use bootstrap::Node;
 pub use command::{Append, Command, ProducerIds, Reply, Settings, StartError};

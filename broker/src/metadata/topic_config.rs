@@ -6,39 +6,19 @@
 //!
 //! Left out on purpose: `internal.segment.bytes` (for Kafka's own tests).
 
+use super::config_value::{
+    CODECS, DURABILITIES, INT_MAX, Kind, LONG_MAX, LONG_MAX_TEXT, POLICIES, TIMESTAMPS,
+    VALIDATIONS, VALUE_BYTES_MAX, check_value, is_true,
+};
 use super::image::Image;
 use std::collections::BTreeMap;
 
-/// Longest value of a setting, bytes: Kafka's bound, so that it stays a string of every protocol
-/// version.
-pub const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 /// The setting that chooses when a record of the topic counts as acknowledged.
 pub const DURABILITY: &str = "ringlog.durability";
 /// The setting that says how far compressed batches are looked into.
 pub const VALIDATION: &str = "ringlog.validation";
 /// The setting whose topic-level change clears eligible leader replicas.
 pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
-
-/// What a value must be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// 32 bits, within bounds.
-    Int(i32, i32),
-    /// 64 bits, within bounds.
-    Long(i64, i64),
-    /// `compression.gzip.level`: 1 to 9, or -1.
-    GzipLevel,
-    /// A number from 0 to 1.
-    Ratio,
-    /// true or false.
-    Boolean,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// Any of these words, separated by commas; or none.
-    Words(&'static [&'static str]),
-    /// `*`, or partition:broker pairs.
-    ThrottledReplicas,
-}
 
 /// One setting.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,16 +34,8 @@ pub struct Setting {
     pub brokers: &'static [(&'static str, i64)],
 }
 
-const INT_MAX: i32 = i32::MAX;
-const LONG_MAX: i64 = i64::MAX;
-const LONG_MAX_TEXT: &str = "9223372036854775807";
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-const POLICIES: &[&str] = &["compact", "delete"];
-const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
-const TIMESTAMPS: &[&str] = &["CreateTime", "LogAppendTime"];
-const VALIDATIONS: &[&str] = &["records", "header"];
-const DURABILITIES: &[&str] = &["memory", "written", "synced"];
 
 macro_rules! settings {
     ($($name:literal, $kind:expr, $default:expr, [$($broker:literal * $unit:expr),*];)*) => {
@@ -159,8 +131,8 @@ pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.get(at)
 }
 
-/// Ok for settings that a topic may be created with; the error is for the user.
-pub fn check(configs: &BTreeMap<&str, &str>) -> Result<(), String> {
+/// Ok for settings that a topic may have among those around it; the error is for the user.
+pub fn check(around: Surroundings<'_>, configs: &BTreeMap<&str, &str>) -> Result<(), String> {
     if let Some(name) = configs.keys().find(|name| find(name).is_none()) {
         return Err(format!("Unknown topic config name: {name}"));
     }
@@ -172,15 +144,16 @@ pub fn check(configs: &BTreeMap<&str, &str>) -> Result<(), String> {
                  size of {VALUE_BYTES_MAX} bytes."
             ));
         }
-        check_value(setting, value)?;
+        check_value(name, setting.kind, value)?;
     }
-    check_together(configs)
+    check_together(around, configs)
 }
 
 /// Rules that tie settings to each other, and what this broker does not do.
-fn check_together(configs: &BTreeMap<&str, &str>) -> Result<(), String> {
+fn check_together(around: Surroundings<'_>, configs: &BTreeMap<&str, &str>) -> Result<(), String> {
     let long = |name: &str| {
-        let text = configs.get(name).copied().or_else(|| find(name).map(|setting| setting.default));
+        let outside = || find(name).map(|setting| around.effective(None, setting).value);
+        let text = configs.get(name).map(|text| text.to_string()).or_else(outside);
         text.and_then(|text| text.trim().parse::<i64>().ok())
     };
     if let (Some(low), Some(high)) = (long("min.compaction.lag.ms"), long("max.compaction.lag.ms"))
@@ -197,97 +170,6 @@ fn check_together(configs: &BTreeMap<&str, &str>) -> Result<(), String> {
             .into());
     }
     Ok(())
-}
-
-fn is_true(value: &str) -> bool {
-    value.trim().eq_ignore_ascii_case("true")
-}
-
-fn check_value(setting: &Setting, value: &str) -> Result<(), String> {
-    let refuse = |value: &str, why: &str| {
-        Err(format!("Invalid value {value} for configuration {}: {why}", setting.name))
-    };
-    let trimmed = value.trim();
-    match setting.kind {
-        Int(low, high) => match trimmed.parse::<i32>() {
-            Err(_) => refuse(value, "Not a number of type INT"),
-            Ok(number) => check_bounds(number.into(), low.into(), high.into())
-                .or_else(|why| refuse(&number.to_string(), &why)),
-        },
-        Long(low, high) => match trimmed.parse::<i64>() {
-            Err(_) => refuse(value, "Not a number of type LONG"),
-            Ok(number) => {
-                check_bounds(number, low, high).or_else(|why| refuse(&number.to_string(), &why))
-            }
-        },
-        GzipLevel => match trimmed.parse::<i32>() {
-            Err(_) => refuse(value, "Not a number of type INT"),
-            Ok(-1 | 1..=9) => Ok(()),
-            Ok(level) => refuse(&level.to_string(), "Value must be between 1 and 9 or equal to -1"),
-        },
-        Ratio => check_ratio(trimmed).or_else(|why| refuse(value, why)),
-        Boolean if is_true(value) || trimmed.eq_ignore_ascii_case("false") => Ok(()),
-        Boolean => refuse(value, "Expected value to be either true or false"),
-        Word(words) if words.contains(&trimmed) => Ok(()),
-        Word(words) => refuse(trimmed, &format!("String must be one of: {}", words.join(", "))),
-        Words(words) => check_words(setting.name, words, trimmed),
-        ThrottledReplicas => check_throttled_replicas(trimmed).or_else(|parts| {
-            let form = "the literal '*' or a list of replicas in the following format: \
-                        [partitionId]:[brokerId],[partitionId]:[brokerId],...";
-            refuse(&format!("[{}]", parts.join(", ")), &format!("{} must be {form}", setting.name))
-        }),
-    }
-}
-
-fn check_bounds(number: i64, low: i64, high: i64) -> Result<(), String> {
-    if number < low {
-        Err(format!("Value must be at least {low}"))
-    } else if number > high {
-        Err(format!("Value must be no more than {high}"))
-    } else {
-        Ok(())
-    }
-}
-
-fn check_ratio(text: &str) -> Result<(), &'static str> {
-    let ratio = text.parse::<f64>().map_err(|_| "Not a number of type DOUBLE")?;
-    if ratio < 0.0 {
-        Err("Value must be at least 0")
-    } else if ratio > 1.0 {
-        Err("Value must be no more than 1")
-    } else if ratio.is_nan() {
-        // Kafka lets NaN pass; nothing could be done with it.
-        Err("Not a number of type DOUBLE")
-    } else {
-        Ok(())
-    }
-}
-
-fn check_words(name: &str, words: &[&str], text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    for word in text.split(',').map(str::trim) {
-        if word.is_empty() {
-            return Err(format!("Configuration '{name}' values must not be empty."));
-        }
-        if !words.contains(&word) {
-            let words = words.join(", ");
-            return Err(format!(
-                "Invalid value {word} for configuration {name}: String must be one of: {words}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_throttled_replicas(text: &str) -> Result<(), Vec<&str>> {
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts: Vec<&str> = text.trim_end_matches(',').split(',').map(str::trim).collect();
-    let pair = |part: &&str| {
-        part.split_once(':').is_some_and(|(left, right)| number(left) && number(right))
-    };
-    if text.is_empty() || text == "*" || parts.iter().all(pair) { Ok(()) } else { Err(parts) }
 }
 
 /// What is set outside of the topic itself.

@@ -19,6 +19,7 @@ use ringlog_wire::{ErrorCode, Uuid};
 use super::{ShardCore, Shell};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::Message;
+use crate::metadata::alter::AlterAsk;
 use crate::metadata::{Append, Command, Controller, Reply};
 use crate::slab::Key;
 
@@ -32,6 +33,8 @@ pub enum ControlAsk {
     CreateTopics(CreateTopicsRequest),
     /// Delete topics.
     DeleteTopics(DeleteTopicsRequest),
+    /// Change settings.
+    AlterConfigs(AlterAsk),
     /// Producer ids that nobody has.
     ProducerIds,
 }
@@ -128,6 +131,7 @@ impl Shell {
                 seat.machine.create_topics(now_ms, token, &create, &mut random_uuid)
             }
             ControlAsk::DeleteTopics(delete) => seat.machine.delete_topics(now_ms, token, &delete),
+            ControlAsk::AlterConfigs(alter) => seat.machine.alter_configs(now_ms, token, &alter),
             ControlAsk::ProducerIds => seat.machine.allocate_producer_ids(now_ms, token),
         };
         self.run_commands(core, commands);

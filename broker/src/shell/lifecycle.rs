@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_shard::buf::Pool;
-use ringlog_storage::{Log, OpenError, RecoveryHint, RecoveryReport};
+use ringlog_storage::{Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
@@ -103,8 +103,10 @@ impl Shell {
         name: Arc<TopicName>,
     ) -> Key {
         let epoch = self.leader_epoch(of.topic, of.index);
-        let rules = TopicRules::of(self.surroundings(), &name.name);
-        let partition = Partition::new(name, of.index, epoch, rules, log);
+        // The log may have been opened by settings that have changed since.
+        let (rules, config) = self.settings_of(&name.name);
+        let mut partition = Partition::new(name, of.index, epoch, rules, log);
+        partition.log.reconfigure(config);
         let slot = self.logs.insert(Hosted::new(of, partition));
         self.touch(slot);
         slot
@@ -168,7 +170,7 @@ impl Shell {
 
     /// The cluster's metadata has changed.
     pub(super) fn apply_image(&mut self, core: &mut ShardCore, image: Arc<Image>) {
-        self.image = Arc::clone(&image);
+        let old = std::mem::replace(&mut self.image, Arc::clone(&image));
         let gone: Vec<_> = self.topics.ids().filter(|id| image.topic(*id).is_none()).collect();
         for id in gone {
             self.drop_topic(core, id);
@@ -184,7 +186,47 @@ impl Shell {
                 );
             }
         }
+        self.refresh_partitions(&old);
         self.say_applied(core);
+    }
+
+    /// Open partitions of what the image changed work by it from now on.
+    fn refresh_partitions(&mut self, old: &Image) {
+        let image = Arc::clone(&self.image);
+        let node_id = self.shared.config.node_id;
+        let changed = image.difference(old, node_id);
+        for id in changed {
+            self.refresh_topic(id);
+        }
+    }
+
+    fn refresh_topic(&mut self, id: Uuid) {
+        let Some(topic) = self.topics.with_id(id).map(Arc::clone) else { return };
+        let slots = topic.places.iter().filter_map(|place| match place {
+            Place::Open(slot) => Some(*slot),
+            _ => None,
+        });
+        let slots: Vec<Key> = slots.collect();
+        if slots.is_empty() {
+            return;
+        }
+        let (rules, config) = self.settings_of(&topic.name.name);
+        for slot in slots {
+            let Some(of) = self.logs.get(slot).map(|hosted| hosted.of) else { continue };
+            let epoch = self.leader_epoch(of.topic, of.index);
+            if let Some(hosted) = self.logs.get_mut(slot) {
+                hosted.partition.reconfigure(epoch, rules, config.clone());
+            }
+            // A weaker durability may acknowledge what waits, a stronger one wants a flush.
+            self.touch(slot);
+        }
+    }
+
+    /// The rules of a topic's partitions, and the settings of their logs.
+    fn settings_of(&self, topic: &str) -> (TopicRules, LogConfig) {
+        let around = self.surroundings();
+        let config = rules::log_config(around, &self.shared.config.defaults, topic);
+        (TopicRules::of(around, topic), config)
     }
 
     fn say_applied(&mut self, core: &mut ShardCore) {
@@ -205,8 +247,7 @@ impl Shell {
         let Some(topic) = self.topics.with_id(of.topic) else { return };
         self.opening.insert(of, OpeningLog { hint, of_image, failed_ms: None });
         let dir = partition_dir(&topic.name.name, of.index);
-        let defaults = &self.shared.config.defaults;
-        let config = rules::log_config(self.surroundings(), defaults, &topic.name.name);
+        let (_, config) = self.settings_of(&topic.name.name);
         let data = self.shared.data.clone();
         core.blocking(Box::new(move || {
             let opened = Log::open(&mut BlockingDisk(data), &dir, config, hint, of.topic);

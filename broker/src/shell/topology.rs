@@ -2,6 +2,8 @@
 //! nodes, and the outside, which with `advertise = shard` sees every shard as a broker
 //! (architecture §3).
 
+use std::collections::BTreeMap;
+
 use ringlog_wire::Uuid;
 use ringlog_wire::api::leader::NodeEndpoint;
 
@@ -16,6 +18,37 @@ pub fn broker_of_shard(config: &Config, shard: usize) -> i32 {
         Advertise::Node => config.node_id,
         Advertise::Shard => placement::shard_broker_id(config.node_id, shard),
     }
+}
+
+/// The shard that clients know as broker `id`; `None` if it is not of this node.
+pub fn shard_of_broker(config: &Config, id: i32) -> Option<usize> {
+    match config.advertise {
+        Advertise::Node => (id == config.node_id).then_some(0),
+        Advertise::Shard => {
+            let (node, shard) = placement::node_and_shard(id)?;
+            (node == config.node_id && shard < config.shards).then_some(shard)
+        }
+    }
+}
+
+/// What broker settings were fixed at the start, by Kafka's names, as clients see shard `shard`.
+pub fn statics(config: &Config, shard: usize) -> BTreeMap<String, String> {
+    let id = broker_of_shard(config, shard).to_string();
+    let listen = config.listen_of(shard);
+    let host = &config.advertised_host;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let mut statics = config.statics.clone();
+    let own = [
+        ("advertised.listeners", format!("PLAINTEXT://{host}:{}", listen.port())),
+        ("broker.id", id.clone()),
+        ("broker.rack", rack(config)),
+        ("listeners", format!("PLAINTEXT://{listen}")),
+        ("log.dirs", config.data_dir.display().to_string()),
+        ("node.id", id),
+        ("process.roles", "broker,controller".to_string()),
+    ];
+    statics.extend(own.map(|(name, value)| (name.to_string(), value)));
+    statics
 }
 
 /// The name of the machine as a rack: shards of one machine share their fate.

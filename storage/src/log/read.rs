@@ -123,6 +123,9 @@ impl DiskPlan {
     }
 }
 
+/// Most bytes read before the batch that is wanted, whatever lies between two index entries.
+const INDEX_SLACK_MAX: u64 = 1 << 20;
+
 impl<M: Memory> Log<M> {
     /// Whole batches from the one that holds `from` on, all below `upto`, at most `bytes_max` of
     /// them; with `min_one` at least one batch, however large.
@@ -149,7 +152,8 @@ impl<M: Memory> Log<M> {
         Ok(match segment.loaded() {
             Some(indexes) => {
                 let position = u64::from(indexes.offset.lookup(from).position);
-                let slack = self.config.index_interval_bytes;
+                // What is missing is asked for again.
+                let slack = self.config.index_interval_bytes.min(INDEX_SLACK_MAX);
                 ReadPlan::Disk(self.disk_plan(index, position, slack + bytes_max as u64))
             }
             None => ReadPlan::Index(index_plan(segment)),

@@ -287,7 +287,8 @@ fn allocation_for(config: &LogConfig, size: u64) -> u64 {
 
 /// The next piece of space, when the writer is past the middle of the last one.
 fn next_allocation(config: &LogConfig, size: u64, writer: &Writer) -> Option<u64> {
-    let size_max = size_max(config);
+    // A log whose `segment.bytes` shrank has to write all of a segment that is larger.
+    let size_max = size_max(config).max(block_ceil(size));
     let past_middle = size > writer.allocated.saturating_sub(config.allocate_bytes / 2);
     if writer.allocating || writer.seal.is_some() && size <= writer.allocated {
         return None;

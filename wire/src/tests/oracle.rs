@@ -75,6 +75,14 @@ apis! {
         delete_topics::API.versions();
     init_producer_id_agrees: init_producer_id InitProducerIdRequest InitProducerIdResponse
         init_producer_id::API.versions();
+    describe_configs_agrees: describe_configs DescribeConfigsRequest DescribeConfigsResponse
+        describe_configs::API.versions();
+    alter_configs_agrees: alter_configs AlterConfigsRequest AlterConfigsResponse
+        alter_configs::API.versions();
+    incremental_alter_configs_agrees: incremental_alter_configs IncrementalAlterConfigsRequest
+        IncrementalAlterConfigsResponse incremental_alter_configs::API.versions();
+    list_config_resources_agrees: list_config_resources ListConfigResourcesRequest
+        ListConfigResourcesResponse list_config_resources::API.versions();
 }
 
 #[test]

@@ -1,6 +1,14 @@
 //! Topic settings against what Kafka 4.3.1's `LogConfig.validate` said to the same values.
 
-use crate::metadata::topic_config::{SETTINGS, check, find};
+use std::collections::BTreeMap;
+
+use crate::metadata::image::Image;
+use crate::metadata::topic_config::{self, SETTINGS, Surroundings, find};
+
+fn check(configs: &BTreeMap<&str, &str>) -> Result<(), String> {
+    let (image, statics) = (Image::new("cluster"), BTreeMap::new());
+    topic_config::check(Surroundings { image: &image, statics: &statics, node_id: 1 }, configs)
+}
 
 fn one(name: &str, value: &str) -> Result<(), String> {
     check(&[(name, value)].into())
