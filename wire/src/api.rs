@@ -68,10 +68,14 @@ pub const API_LIST: &[Api] = &[
     fetch::API,
     list_offsets::API,
     metadata::API,
+    find_coordinator::API,
     api_versions::API,
     create_topics::API,
     delete_topics::API,
     init_producer_id::API,
+    create_partitions::API,
+    describe_cluster::API,
+    describe_topic_partitions::API,
 ];
 
 /// The API of a key, if it is served.

@@ -5,12 +5,17 @@
 
 pub mod api_versions;
 mod control;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_topic_partitions;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
+pub mod operations;
 pub mod produce;
 
 use ringlog_shard::ConnId;
@@ -127,6 +132,8 @@ impl Outcome {
 pub enum PendingControl {
     /// CreateTopics, and the names in it.
     CreateTopics(ReplyTo, Vec<String>),
+    /// CreatePartitions, and the names in it.
+    CreatePartitions(ReplyTo, Vec<String>),
     /// DeleteTopics, and the names and ids in it.
     DeleteTopics(ReplyTo, Vec<(Option<String>, Uuid)>),
     /// Metadata that lets topics be created.
@@ -142,10 +149,14 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         1 => fetch::handle(shell, core, request),
         2 => list_offsets::handle(shell, core, request),
         3 => metadata::handle(shell, core, request),
+        10 => find_coordinator::handle(request),
         18 => api_versions::handle(shell, request),
         19 => create_topics::handle(shell, core, request),
         20 => delete_topics::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
+        37 => create_partitions::handle(shell, core, request),
+        60 => describe_cluster::handle(shell, request),
+        75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
     }
 }

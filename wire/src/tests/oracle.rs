@@ -79,7 +79,9 @@ apis! {
         describe_cluster::API.versions();
     create_partitions_agrees: create_partitions CreatePartitionsRequest CreatePartitionsResponse
         create_partitions::API.versions();
-    describe_topic_partitions_agrees: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
+    describe_topic_partitions_agrees: describe_topic_partitions
+        DescribeTopicPartitionsRequest
+        DescribeTopicPartitionsResponse
         describe_topic_partitions::API.versions();
     find_coordinator_agrees: find_coordinator FindCoordinatorRequest FindCoordinatorResponse
         find_coordinator::API.versions();
@@ -89,11 +91,17 @@ apis! {
         update_features::API.versions();
     elect_leaders_agrees: elect_leaders ElectLeadersRequest ElectLeadersResponse
         elect_leaders::API.versions();
-    alter_partition_reassignments_agrees: alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse
+    alter_partition_reassignments_agrees: alter_partition_reassignments
+        AlterPartitionReassignmentsRequest
+        AlterPartitionReassignmentsResponse
         alter_partition_reassignments::API.versions();
-    list_partition_reassignments_agrees: list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse
+    list_partition_reassignments_agrees: list_partition_reassignments
+        ListPartitionReassignmentsRequest
+        ListPartitionReassignmentsResponse
         list_partition_reassignments::API.versions();
-    alter_replica_log_dirs_agrees: alter_replica_log_dirs AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse
+    alter_replica_log_dirs_agrees: alter_replica_log_dirs
+        AlterReplicaLogDirsRequest
+        AlterReplicaLogDirsResponse
         alter_replica_log_dirs::API.versions();
     unregister_broker_agrees: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse
         unregister_broker::API.versions();
