@@ -6,13 +6,17 @@
 
 pub mod api_versions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod elements;
 pub mod fetch;
 pub mod init_producer_id;
 pub mod leader;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 
 /// One API: its number and its versions.
@@ -60,7 +64,11 @@ pub const API_LIST: &[Api] = &[
     api_versions::API,
     create_topics::API,
     delete_topics::API,
+    delete_records::API,
     init_producer_id::API,
+    offset_for_leader_epoch::API,
+    describe_log_dirs::API,
+    describe_producers::API,
 ];
 
 /// The API of a key, if it is served.

@@ -82,6 +82,11 @@ apis! {
     create_topics: create_topics CreateTopicsRequest CreateTopicsResponse;
     delete_topics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
     init_producer_id: init_producer_id InitProducerIdRequest InitProducerIdResponse;
+    delete_records: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+    offset_for_leader_epoch: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse;
+    describe_log_dirs: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+    describe_producers: describe_producers DescribeProducersRequest DescribeProducersResponse;
 }
 
 /// The owned and the borrowed form take and refuse the same bytes, and what is taken can be gone

@@ -75,6 +75,15 @@ apis! {
         delete_topics::API.versions();
     init_producer_id_agrees: init_producer_id InitProducerIdRequest InitProducerIdResponse
         init_producer_id::API.versions();
+    delete_records_agrees: delete_records DeleteRecordsRequest DeleteRecordsResponse
+        delete_records::API.versions();
+    offset_for_leader_epoch_agrees: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse offset_for_leader_epoch::API.versions();
+    // The oracle's schemas end at 4; version 5 is in `golden`.
+    describe_log_dirs_agrees: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse
+        1..=4;
+    describe_producers_agrees: describe_producers DescribeProducersRequest
+        DescribeProducersResponse describe_producers::API.versions();
 }
 
 #[test]
