@@ -78,12 +78,12 @@ pub const API_LIST: &[Api] = &[
     delete_topics::API,
     delete_records::API,
     init_producer_id::API,
-    create_partitions::API,
-    describe_cluster::API,
-    describe_topic_partitions::API,
     offset_for_leader_epoch::API,
     describe_log_dirs::API,
+    create_partitions::API,
+    describe_cluster::API,
     describe_producers::API,
+    describe_topic_partitions::API,
 ];
 
 /// The API of a key, if it is served.

@@ -166,12 +166,12 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         20 => delete_topics::handle(shell, core, request),
         21 => delete_records::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
-        37 => create_partitions::handle(shell, core, request),
-        60 => describe_cluster::handle(shell, request),
-        75 => describe_topic_partitions::handle(shell, request),
         23 => offset_for_leader_epoch::handle(shell, core, request),
         35 => describe_log_dirs::handle(shell, core, request),
+        37 => create_partitions::handle(shell, core, request),
+        60 => describe_cluster::handle(shell, request),
         61 => describe_producers::handle(shell, core, request),
+        75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
     }
 }
