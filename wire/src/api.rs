@@ -23,7 +23,6 @@ pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod produce;
-pub mod unregister_broker;
 pub mod update_features;
 
 /// One API: its number and its versions.
@@ -73,7 +72,13 @@ pub const API_LIST: &[Api] = &[
     create_topics::API,
     delete_topics::API,
     init_producer_id::API,
+    alter_replica_log_dirs::API,
     create_partitions::API,
+    elect_leaders::API,
+    alter_partition_reassignments::API,
+    list_partition_reassignments::API,
+    describe_quorum::API,
+    update_features::API,
     describe_cluster::API,
     describe_topic_partitions::API,
 ];

@@ -96,7 +96,6 @@ apis! {
         ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
     alter_replica_log_dirs: alter_replica_log_dirs
         AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
-    unregister_broker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
 }
 
 /// The owned and the borrowed form take and refuse the same bytes, and what is taken can be gone
