@@ -27,7 +27,6 @@ pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
-pub mod unregister_broker;
 pub mod update_features;
 
 /// One API: its number and its versions.
@@ -79,8 +78,14 @@ pub const API_LIST: &[Api] = &[
     delete_records::API,
     init_producer_id::API,
     offset_for_leader_epoch::API,
+    alter_replica_log_dirs::API,
     describe_log_dirs::API,
     create_partitions::API,
+    elect_leaders::API,
+    alter_partition_reassignments::API,
+    list_partition_reassignments::API,
+    describe_quorum::API,
+    update_features::API,
     describe_cluster::API,
     describe_producers::API,
     describe_topic_partitions::API,

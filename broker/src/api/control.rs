@@ -3,6 +3,8 @@
 use ringlog_wire::api::create_partitions::{CreatePartitionsResponse, CreatePartitionsTopicResult};
 use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::{DeletableTopicResult, DeleteTopicsResponse};
+use ringlog_wire::api::describe_quorum::DescribeQuorumResponse;
+use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 use ringlog_wire::error::ErrorCode;
 
 use super::{PendingControl, init_producer_id, metadata};
@@ -39,6 +41,26 @@ impl Shell {
                     Ok(Reply::CreatePartitions(response)) => response,
                     Ok(_) => refused_growth(names, ErrorCode::UnknownServerError),
                     Err(code) => refused_growth(names, code),
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+            Some(PendingControl::DescribeQuorum(to)) => {
+                let response = match answer {
+                    Ok(Reply::DescribeQuorum(response)) => response,
+                    other => DescribeQuorumResponse {
+                        error_code: other.err().unwrap_or(ErrorCode::UnknownServerError),
+                        ..DescribeQuorumResponse::default()
+                    },
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+            Some(PendingControl::UpdateFeatures(to)) => {
+                let response = match answer {
+                    Ok(Reply::UpdateFeatures(response)) => response,
+                    other => UpdateFeaturesResponse {
+                        error_code: other.err().unwrap_or(ErrorCode::UnknownServerError),
+                        ..UpdateFeaturesResponse::default()
+                    },
                 };
                 to.send(self, core, |out| response.encode(to.version, out));
             }

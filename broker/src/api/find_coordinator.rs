@@ -13,6 +13,9 @@ use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 
+/// Most keys of one request: each costs more memory than the bytes that name it.
+const KEYS_MAX: usize = 100_000;
+
 /// Kafka's words for a request that makes no sense.
 const MALFORMED: &str = "This most likely occurs because of a request being malformed by the \
                          client library or the message was sent to an incompatible broker. See \
@@ -24,6 +27,9 @@ pub fn handle(request: &Request<'_>) -> Outcome {
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
+    if view.coordinator_keys.len() > KEYS_MAX {
+        return Outcome::Close(format!("FindCoordinator names more than {KEYS_MAX} keys"));
+    }
     let response = answer(request.version, view);
     let reply = request.reply_to().frame(|out| response.encode(request.version, out));
     Outcome::Reply(reply.into())

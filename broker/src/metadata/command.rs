@@ -8,6 +8,8 @@ use ringlog_wire::ErrorCode;
 use ringlog_wire::api::create_partitions::CreatePartitionsResponse;
 use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::DeleteTopicsResponse;
+use ringlog_wire::api::describe_quorum::DescribeQuorumResponse;
+use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 
 use super::image::{Image, Voter};
 
@@ -55,6 +57,10 @@ pub enum Reply {
     CreatePartitions(CreatePartitionsResponse),
     /// To [`super::Controller::delete_topics`].
     DeleteTopics(DeleteTopicsResponse),
+    /// To [`super::Controller::describe_quorum`].
+    DescribeQuorum(DescribeQuorumResponse),
+    /// To [`super::Controller::update_features`].
+    UpdateFeatures(UpdateFeaturesResponse),
     /// To [`super::Controller::allocate_producer_ids`].
     ProducerIds(Result<ProducerIds, ErrorCode>),
 }
@@ -119,6 +125,14 @@ impl Reply {
     pub(super) fn refused(self, code: ErrorCode) -> Reply {
         match self {
             Reply::ProducerIds(_) => Reply::ProducerIds(Err(code)),
+            // It changed nothing.
+            Reply::DescribeQuorum(response) => Reply::DescribeQuorum(response),
+            Reply::UpdateFeatures(mut response) => {
+                if response.error_code.is_none() {
+                    response = UpdateFeaturesResponse { error_code: code, ..Default::default() };
+                }
+                Reply::UpdateFeatures(response)
+            }
             Reply::CreateTopics(mut response) => {
                 for topic in response.topics.iter_mut().filter(|topic| topic.error_code.is_none()) {
                     topic.error_code = code;

@@ -28,7 +28,10 @@ pub mod ids;
 pub mod image;
 pub mod names;
 pub mod placement;
+mod quorum;
+pub mod reassign;
 pub mod topic_config;
+mod upgrade;
 
 pub use bootstrap::Node;
 pub use command::{Append, Command, ProducerIds, Reply, Settings, StartError};

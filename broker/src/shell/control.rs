@@ -14,6 +14,8 @@ use ringlog_storage::Log;
 use ringlog_wire::api::create_partitions::CreatePartitionsRequest;
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 use ringlog_wire::api::delete_topics::DeleteTopicsRequest;
+use ringlog_wire::api::describe_quorum::DescribeQuorumRequest;
+use ringlog_wire::api::update_features::UpdateFeaturesRequest;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::{ErrorCode, Uuid};
 
@@ -35,6 +37,10 @@ pub enum ControlAsk {
     CreatePartitions(CreatePartitionsRequest),
     /// Delete topics.
     DeleteTopics(DeleteTopicsRequest),
+    /// Say how the quorum stands.
+    DescribeQuorum(DescribeQuorumRequest),
+    /// Set feature levels, as a request of that version says it.
+    UpdateFeatures(i16, UpdateFeaturesRequest),
     /// Producer ids that nobody has.
     ProducerIds,
 }
@@ -134,6 +140,12 @@ impl Shell {
                 seat.machine.create_partitions(now_ms, token, &create)
             }
             ControlAsk::DeleteTopics(delete) => seat.machine.delete_topics(now_ms, token, &delete),
+            ControlAsk::DescribeQuorum(describe) => {
+                seat.machine.describe_quorum(now_ms, token, &describe)
+            }
+            ControlAsk::UpdateFeatures(version, update) => {
+                seat.machine.update_features(now_ms, token, version, &update)
+            }
             ControlAsk::ProducerIds => seat.machine.allocate_producer_ids(now_ms, token),
         };
         self.run_commands(core, commands);
