@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use ringlog_storage::epochs::EpochEnd;
 use ringlog_storage::producer::ProducerError;
 use ringlog_storage::{AppendError, Appended, Chunk, Log, Memory, ReadError, ReadPlan};
 use ringlog_wire::Uuid;
@@ -243,8 +244,23 @@ impl<M: Memory> Partition<M> {
         if epoch < 0 {
             return None;
         }
-        let end = self.log.end_offset_for_epoch(epoch)?;
+        let end = self.end_of_epoch(epoch)?;
         (end.epoch < epoch || end.end_offset < offset).then_some((end.epoch, end.end_offset))
+    }
+
+    /// Where the largest epoch at or below `epoch` ends; `None` when there is none, or none that new
+    /// (rule 52). The present epoch is known from its first moment, before its first batch.
+    pub fn end_of_epoch(&self, epoch: i32) -> Option<EpochEnd> {
+        let end_offset = self.log.end_offset();
+        let written = self.log.epochs().latest().map_or(-1, |latest| latest.epoch);
+        match epoch {
+            e if e == self.leader_epoch => Some(EpochEnd { epoch, end_offset }),
+            // The present one has no batch yet: the one before it ends where the log does.
+            e if (written + 1..self.leader_epoch).contains(&e) => {
+                Some(EpochEnd { epoch: if written < 0 { e } else { written }, end_offset })
+            }
+            e => self.log.end_offset_for_epoch(e),
+        }
     }
 
     /// Checks the leader epoch that a client believes in (KIP-320); -1 is not checked (rule 51).

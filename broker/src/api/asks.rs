@@ -214,7 +214,7 @@ impl Shell {
         match question {
             Question::EpochEnd { current_epoch, epoch } => {
                 partition.check_epoch(current_epoch)?;
-                Ok(Answer::EpochEnd(partition.log.end_offset_for_epoch(epoch)))
+                Ok(Answer::EpochEnd(partition.end_of_epoch(epoch)))
             }
             Question::DeleteRecords { before } => {
                 let mut advanced = Advanced::default();

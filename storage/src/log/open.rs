@@ -9,6 +9,7 @@
 //! then the data is flushed, then the files that vouch for it are replaced. So a crash while
 //! opening leaves something that opens again, and the recovery point is true once this returns.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use ringlog_wire::Uuid;
@@ -213,7 +214,7 @@ impl<M: Memory> Log<M> {
         log.load_tail(disk)?;
         let report = outcome.report;
         if outcome.dirty {
-            log.write_base_snapshot(disk, outcome.base_snapshot)?;
+            log.write_base_snapshots(disk, outcome.base_snapshots)?;
             log.write_trusted(disk, &report, outcome.epochs_changed)?;
         }
         log.sort_snapshots(disk, &outcome.snapshots)?;
@@ -314,19 +315,20 @@ impl<M: Memory> Log<M> {
         Ok(())
     }
 
-    /// The producers at the last segment's base, if that is still the last one.
-    fn write_base_snapshot(
+    /// The producers at the bases of those segments that are still there.
+    fn write_base_snapshots(
         &mut self,
         disk: &mut dyn Disk,
-        snapshot: Option<(i64, Vec<u8>)>,
+        snapshots: VecDeque<(i64, Vec<u8>)>,
     ) -> Result<(), OpenError> {
-        let Some((base, bytes)) = snapshot.filter(|(base, _)| *base == self.active().base_offset)
-        else {
-            return Ok(());
-        };
-        let path = self.dir.join(file_name(base, "snapshot"));
-        at(&path, disk.replace(&path, &bytes))?;
-        self.active_mut().has_snapshot = true;
+        for (base, bytes) in snapshots {
+            let Ok(index) = self.segments.binary_search_by_key(&base, |s| s.base_offset) else {
+                continue;
+            };
+            let path = self.dir.join(file_name(base, "snapshot"));
+            at(&path, disk.replace(&path, &bytes))?;
+            self.segments[index].has_snapshot = true;
+        }
         Ok(())
     }
 

@@ -24,6 +24,9 @@ use crate::segment::{Indexes, SEGMENT_SUFFIXES, Segment, file_name};
 use crate::tail::Tail;
 use ringlog_wire::batch::{BatchHeader, HEADER_BYTES};
 
+/// Bytes of the producer snapshots that an attempt makes for the bases of segments.
+const BASE_SNAPSHOTS_BYTES_MAX: usize = 32 << 20;
+
 /// Everything an attempt has found out.
 pub(super) struct Outcome<C: Chunk> {
     pub segments: VecDeque<Segment<C>>,
@@ -38,8 +41,8 @@ pub(super) struct Outcome<C: Chunk> {
     pub scanned: Vec<i64>,
     pub snapshots: Vec<i64>,
     pub kept_snapshots: VecDeque<i64>,
-    /// The producers at the last segment's base, where no snapshot says it yet.
-    pub base_snapshot: Option<(i64, Vec<u8>)>,
+    /// The producers at the bases of segments where no snapshot says it yet.
+    pub base_snapshots: VecDeque<(i64, Vec<u8>)>,
     pub files: u32,
 }
 
@@ -52,7 +55,7 @@ pub(super) struct Attempt<'a> {
     clean: bool,
     trusted: i64,
     anchor: Option<i64>,
-    base_snapshot: Option<(i64, Vec<u8>)>,
+    base_snapshots: VecDeque<(i64, Vec<u8>)>,
     epochs: EpochCache,
     pub(super) producers: ProducerTable,
     /// Batches below it are in the snapshot.
@@ -121,7 +124,7 @@ impl<'a> Attempt<'a> {
             clean,
             trusted,
             anchor,
-            base_snapshot: None,
+            base_snapshots: VecDeque::new(),
             epochs: EpochCache::new(),
             producers: ProducerTable::new(config.producers_max),
             producers_from: 0,
@@ -143,7 +146,7 @@ impl<'a> Attempt<'a> {
         attempt.epochs.truncate_from_end(end);
         attempt.look_back()?;
         let Attempt { epochs, producers, mut report, scanned, files, scanner, .. } = attempt;
-        let base_snapshot = attempt.base_snapshot;
+        let base_snapshots = attempt.base_snapshots;
         (report.scanned_bytes, report.scanned_batches) =
             (scanner.scanned_bytes, scanner.scanned_batches);
         let epochs_changed = epochs_found.as_ref() != Some(&epochs);
@@ -153,7 +156,7 @@ impl<'a> Attempt<'a> {
             dirty: !clean || unsnapped || rebuilt || epochs_changed,
             kept_snapshots: report.snapshot.into_iter().collect(),
             snapshots: listing.snapshots.clone(),
-            base_snapshot,
+            base_snapshots,
             segments,
             end,
             epochs,
@@ -217,9 +220,7 @@ impl<'a> Attempt<'a> {
         let mut whole = true;
         for (index, files) in listing.segments.iter().enumerate() {
             let next_base = listing.segments.get(index + 1).map(|next| next.base_offset);
-            if next_base.is_none() {
-                self.note_base(files.base_offset);
-            }
+            self.note_base(index, files.base_offset);
             match self.segment(*files, next_base, (end, whole), scan_from)? {
                 Step::Kept(segment, next) => {
                     end = next;
@@ -227,6 +228,7 @@ impl<'a> Attempt<'a> {
                     kept.push_back(*segment);
                 }
                 Step::Gone(reason) => {
+                    self.base_snapshots.retain(|(base, _)| *base != files.base_offset);
                     let from = &listing.segments[index..];
                     self.report.removed_segments = from.iter().map(|s| s.base_offset).collect();
                     if let (None, Some(last)) = (self.report.cut, kept.back()) {
@@ -241,11 +243,19 @@ impl<'a> Attempt<'a> {
         Ok((kept, end))
     }
 
-    /// The last segment comes next: the producers at its base let those before it be retired.
-    fn note_base(&mut self, base: i64) {
-        let is_noted = self.listing.snapshots.contains(&base);
-        if !self.clean && !is_noted && self.producers_from <= base {
-            self.base_snapshot = Some((base, self.producers.encode_snapshot()));
+    /// A segment comes next. The producers at its base, where they are known, let those before it
+    /// be retired.
+    fn note_base(&mut self, index: usize, base: i64) {
+        let first = self.listing.segments.first().map_or(0, |first| first.base_offset);
+        let is_known = first == 0 || self.report.snapshot.is_some();
+        let is_wanted = index > 0 && !self.listing.snapshots.contains(&base);
+        if self.clean || !is_wanted || !is_known || self.producers_from > base {
+            return;
+        }
+        self.base_snapshots.push_back((base, self.producers.encode_snapshot()));
+        let bytes: usize = self.base_snapshots.iter().map(|(_, bytes)| bytes.len()).sum();
+        if bytes > BASE_SNAPSHOTS_BYTES_MAX {
+            self.base_snapshots.pop_front();
         }
     }
 
