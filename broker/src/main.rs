@@ -2,6 +2,7 @@
 //! machine.
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Some(path) => read_config(path)?,
         None => Flags::default(),
     };
-    begin_logging(cli.flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text));
+    let format = cli.flags.log_format.or(file.log_format).unwrap_or(LogFormat::Auto);
+    begin_logging(format, cli.flags.log.as_deref().or(file.log.as_deref()))?;
     let config = Config::resolve(cli.flags, file, &machine()?)?;
     match cli.command {
         None => serve_until_told(config),
@@ -106,13 +108,21 @@ fn read_config(path: &PathBuf) -> Result<Flags, String> {
     toml::from_str(&text).map_err(|error| format!("--config {}: {error}", path.display()))
 }
 
-fn begin_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+fn begin_logging(format: LogFormat, filter: Option<&str>) -> Result<(), String> {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let filter = filter.or(rust_log.as_deref()).unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("--log: expected a filter as info,ringlog_broker=debug, found {filter:?}: {error}")
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = format == LogFormat::Auto
+        && std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match format {
-        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Auto | LogFormat::Text => builder.with_target(false).with_ansi(colours).init(),
         LogFormat::Json => builder.json().init(),
     }
+    Ok(())
 }
 
 /// What this process may use, as the kernel tells it.
