@@ -1,9 +1,9 @@
 //! The control thread: `/metrics`, `/health` and `/ready` over HTTP/1.1, one request a connection.
 //!
 //! Invariants: nothing that comes over HTTP costs a shard more than one snapshot in
-//! [`SNAPSHOT_KEPT`]; a connection holds at most [`request::HEAD_BYTES_MAX`] of input, and the page,
-//! which all that ask at the same time share; there are at most [`CONNECTIONS_MAX`], each with an
-//! end in sight; when there is one more, the oldest gives way.
+//! [`SNAPSHOT_KEPT`]; a connection holds at most [`request::HEAD_BYTES_MAX`] of input, and the
+//! page, which all that ask at the same time share; there are at most [`CONNECTIONS_MAX`], each
+//! with an end in sight; when there is one more, the oldest gives way.
 
 mod connection;
 pub mod health;
