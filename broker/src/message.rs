@@ -13,6 +13,7 @@ use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
+use crate::api::asks::{Answered, Ask};
 use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::metadata::Image;
@@ -184,6 +185,10 @@ pub enum Message {
     Offsets { request: Key, asks: Vec<OffsetAsk> },
     /// The answer to [`Message::Offsets`].
     OffsetsFound { request: Key, results: Vec<OffsetFound> },
+    /// Answer these questions about partitions.
+    Ask { request: Key, asks: Vec<Ask> },
+    /// The answers to [`Message::Ask`], in any order.
+    Answers { request: Key, answers: Vec<Answered> },
     /// For the controller on shard 0.
     Control { request: Key, ask: ControlAsk },
     /// The controller's answer.

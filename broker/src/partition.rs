@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ringlog_storage::producer::ProducerError;
 use ringlog_storage::{AppendError, Appended, Chunk, Log, Memory, ReadError, ReadPlan};
 use ringlog_wire::Uuid;
+use ringlog_wire::api::delete_records::HIGH_WATERMARK;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::error::ErrorCode;
 
@@ -207,6 +208,33 @@ impl<M: Memory> Partition<M> {
             return Ok(ReadPlan::Empty);
         }
         self.log.read(from, self.high_watermark, bytes_max, min_one).map_err(read_error)
+    }
+
+    /// Deletes every record before `before`, -1 = the high watermark; gives back the first offset
+    /// that is left. Whoever waits for more is woken: its offset may be gone (rule 64).
+    ///
+    /// # Errors
+    /// POLICY_VIOLATION for a log that is compacted only, OFFSET_OUT_OF_RANGE above the high
+    /// watermark, KAFKA_STORAGE_ERROR for a log that failed.
+    pub fn delete_records(&mut self, before: i64, out: &mut Advanced) -> Result<i64, ErrorCode> {
+        if self.log.is_failed() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        if self.rules.compacted && !self.rules.deletes {
+            return Err(ErrorCode::PolicyViolation);
+        }
+        let before = match before {
+            HIGH_WATERMARK => self.high_watermark,
+            before => before,
+        };
+        if before < 0 || before > self.high_watermark {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        if before > self.log.log_start_offset() {
+            self.log.advance_log_start(before);
+            out.woken.append(&mut self.watchers);
+        }
+        Ok(self.log.log_start_offset())
     }
 
     /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset`

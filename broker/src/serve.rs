@@ -339,7 +339,7 @@ fn write_recovery_points(
             high_watermark: log.end_offset(),
             flushed: log.recovery_point(),
             log_start: log.log_start_offset(),
-            first_segment: log.log_start_offset(),
+            first_segment: log.first_segment_offset(),
         })
     };
     let ends: Vec<_> = logs.iter().flatten().filter_map(end).collect();
@@ -497,7 +497,7 @@ fn finish(shared: &Shared, closed: Vec<ClosedShard>, now_ms: i64) -> Result<(), 
                     high_watermark: log.end_offset,
                     flushed: log.end_offset,
                     log_start: log.log_start,
-                    first_segment: log.log_start,
+                    first_segment: log.first_segment,
                 });
             }
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ringlog_wire::ErrorCode;
+use ringlog_wire::api::create_partitions::CreatePartitionsResponse;
 use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::DeleteTopicsResponse;
 
@@ -50,6 +51,8 @@ pub struct ProducerIds {
 pub enum Reply {
     /// To [`super::Controller::create_topics`].
     CreateTopics(CreateTopicsResponse),
+    /// To [`super::Controller::create_partitions`].
+    CreatePartitions(CreatePartitionsResponse),
     /// To [`super::Controller::delete_topics`].
     DeleteTopics(DeleteTopicsResponse),
     /// To [`super::Controller::allocate_producer_ids`].
@@ -121,6 +124,13 @@ impl Reply {
                     topic.error_code = code;
                 }
                 Reply::CreateTopics(response)
+            }
+            Reply::CreatePartitions(mut response) => {
+                for topic in response.results.iter_mut().filter(|topic| topic.error_code.is_none())
+                {
+                    topic.error_code = code;
+                }
+                Reply::CreatePartitions(response)
             }
             Reply::DeleteTopics(mut response) => {
                 for topic in

@@ -23,6 +23,7 @@ mod delete;
 pub mod features;
 pub mod fold;
 pub mod format;
+mod grow;
 pub mod ids;
 pub mod image;
 pub mod names;

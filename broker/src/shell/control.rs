@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ringlog_shard::buf::Pool;
 use ringlog_storage::Log;
+use ringlog_wire::api::create_partitions::CreatePartitionsRequest;
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 use ringlog_wire::api::delete_topics::DeleteTopicsRequest;
 use ringlog_wire::batch::Batch;
@@ -31,6 +32,8 @@ const QUEUE_MAX: usize = 4096;
 pub enum ControlAsk {
     /// Create topics.
     CreateTopics(CreateTopicsRequest),
+    /// Add partitions to topics.
+    CreatePartitions(CreatePartitionsRequest),
     /// Delete topics.
     DeleteTopics(DeleteTopicsRequest),
     /// Producer ids that nobody has.
@@ -142,6 +145,9 @@ impl Shell {
         let commands = match ask {
             ControlAsk::CreateTopics(create) => {
                 seat.machine.create_topics(now_ms, token, &create, &mut random_uuid)
+            }
+            ControlAsk::CreatePartitions(create) => {
+                seat.machine.create_partitions(now_ms, token, &create)
             }
             ControlAsk::DeleteTopics(delete) => seat.machine.delete_topics(now_ms, token, &delete),
             ControlAsk::ProducerIds => seat.machine.allocate_producer_ids(now_ms, token),

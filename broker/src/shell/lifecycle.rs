@@ -62,6 +62,8 @@ pub struct ClosedLog {
     pub end_offset: i64,
     /// Its first offset.
     pub log_start: i64,
+    /// Where its first segment begins.
+    pub first_segment: i64,
     /// Whether everything is on disk as a clean stop leaves it.
     pub clean: bool,
 }
@@ -267,6 +269,7 @@ impl Shell {
                 index,
                 end_offset: 0,
                 log_start: 0,
+                first_segment: 0,
                 clean: false,
             })
         });
@@ -390,6 +393,7 @@ impl Shell {
                 index: hosted.of.index,
                 end_offset: log.end_offset(),
                 log_start: log.log_start_offset(),
+                first_segment: log.first_segment_offset(),
                 clean: true,
             };
             if let Err(error) = log.close(&mut disk) {

@@ -42,6 +42,8 @@ pub struct Hosted {
     pub(crate) counts: TopicCounters,
     /// The recovery point that shard 0 was last told.
     pub(super) told_recovery_point: i64,
+    /// And the log start.
+    pub(super) told_log_start: i64,
 }
 
 /// The part of a shard's memory that chunks may fill which are written already: one in this many.
@@ -70,6 +72,7 @@ impl Hosted {
             failed_ms: None,
             counts: TopicCounters::default(),
             told_recovery_point: 0,
+            told_log_start: 0,
         }
     }
 
@@ -119,7 +122,7 @@ impl Shell {
     }
 
     /// Tells waiters and watchers what [`Partition::advance`] found.
-    pub(super) fn tell(&mut self, core: &mut ShardCore, slot: Key, advanced: &mut Advanced) {
+    pub(crate) fn tell(&mut self, core: &mut ShardCore, slot: Key, advanced: &mut Advanced) {
         let is_controller = self.seat.as_ref().is_some_and(|seat| seat.slot() == slot);
         if is_controller {
             advanced.acknowledged.clear();
@@ -201,8 +204,13 @@ impl Shell {
                 }));
             }
             (kind, _) => {
-                if matches!(kind, DiskKind::Close) {
-                    hosted.files.retain(|(other, _)| *other != op.file);
+                match kind {
+                    DiskKind::Close => hosted.files.retain(|(other, _)| *other != op.file),
+                    // Its space is free again when the last reader's handle goes.
+                    DiskKind::Retire { .. } => {
+                        hosted.read_files.retain(|(other, _)| *other != op.file);
+                    }
+                    _ => {}
                 }
                 let dir = hosted.partition.log.dir().to_path_buf();
                 let data = self.shared.data.clone();
@@ -406,15 +414,25 @@ fn run_blocking(
             Ok(Some(file))
         }
         DiskKind::Replace { path: name, bytes } => data.replace(path(&name), &bytes).map(|()| None),
-        DiskKind::Remove { path: name } => match data.remove(path(&name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            removed => removed.map(|()| None),
-        },
+        DiskKind::Remove { path: name } => remove_if_there(data, &path(&name)).map(|()| None),
+        DiskKind::Retire { paths } => {
+            for name in &paths {
+                remove_if_there(data, &path(name))?;
+            }
+            data.sync_dir(dir).map(|()| None)
+        }
         DiskKind::Close => Ok(None),
         DiskKind::Write { .. }
         | DiskKind::Sync
         | DiskKind::Allocate { .. }
         | DiskKind::Truncate { .. } => unreachable!("these have the segment's own handle"),
+    }
+}
+
+fn remove_if_there(data: &DataDir, path: &Path) -> io::Result<()> {
+    match data.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

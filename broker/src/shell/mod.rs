@@ -37,7 +37,7 @@ pub use reads::{BlockingRead, ColdRead, ReadFor};
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
-use crate::api::{PendingControl, PendingOffsets, ReplyTo};
+use crate::api::{PendingAsks, PendingControl, PendingOffsets, ReplyTo};
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::limiter::LineLimiter;
@@ -94,6 +94,7 @@ pub struct Shell {
     pub(crate) produces: Slab<PendingProduce>,
     pub(crate) fetches: Slab<PendingFetch>,
     pub(crate) offsets: Slab<PendingOffsets>,
+    pub(crate) asks: Slab<PendingAsks>,
     pub(crate) controls: Slab<PendingControl>,
     pub(crate) disk_works: Slab<DiskWork>,
     /// Logs with something to write or to tell, looked at once at the turn's end.
@@ -158,6 +159,7 @@ impl Shell {
             produces: Slab::default(),
             fetches: Slab::default(),
             offsets: Slab::default(),
+            asks: Slab::default(),
             controls: Slab::default(),
             disk_works: Slab::default(),
             dirty: Vec::new(),
@@ -238,6 +240,8 @@ impl Shell {
             Message::OffsetsFound { request, results } => {
                 self.offsets_found(core, request, results)
             }
+            Message::Ask { request, asks } => self.asked(core, from, request, &asks),
+            Message::Answers { request, answers } => self.answered(core, request, answers),
             Message::Control { request, ask } => self.control_asked(core, from, request, ask),
             Message::Controlled { request, answer } => self.controlled(core, request, answer),
             Message::Image(image) => self.apply_image(core, image),

@@ -207,9 +207,13 @@ impl<M: Memory> Log<M> {
         };
         log.as_closed &= !log.segments.is_empty();
         log.begin_active(disk, &outcome.snapshots)?;
+        let first = log.first_segment_offset();
+        log.epochs_dirty = log.epochs.truncate_from_start(first);
+        log.as_closed &= !log.epochs_dirty;
         log.load_tail(disk)?;
         let report = outcome.report;
         if outcome.dirty {
+            log.write_base_snapshot(disk, outcome.base_snapshot)?;
             log.write_trusted(disk, &report, outcome.epochs_changed)?;
         }
         log.sort_snapshots(disk, &outcome.snapshots)?;
@@ -307,6 +311,22 @@ impl<M: Memory> Log<M> {
             let path = self.dir.join(file_name(self.end, "snapshot"));
             at(&path, disk.replace(&path, &self.producers.encode_snapshot()))?;
         }
+        Ok(())
+    }
+
+    /// The producers at the last segment's base, if that is still the last one.
+    fn write_base_snapshot(
+        &mut self,
+        disk: &mut dyn Disk,
+        snapshot: Option<(i64, Vec<u8>)>,
+    ) -> Result<(), OpenError> {
+        let Some((base, bytes)) = snapshot.filter(|(base, _)| *base == self.active().base_offset)
+        else {
+            return Ok(());
+        };
+        let path = self.dir.join(file_name(base, "snapshot"));
+        at(&path, disk.replace(&path, &bytes))?;
+        self.active_mut().has_snapshot = true;
         Ok(())
     }
 
