@@ -28,5 +28,6 @@ pub mod serve;
 pub mod session;
 pub mod shell;
 pub mod slab;
+pub mod tool;
 pub mod topics;
 pub mod validate;

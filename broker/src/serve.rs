@@ -40,6 +40,8 @@ const CONTROL_POOL_BYTES: usize = 32 << 20;
 /// File descriptors kept for segments and the like, out of the process's limit.
 const FILES_RESERVED: u64 = 4096;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A broker that serves.
 pub struct Server {
     handle: ringlog_shard::Handle<Message>,
@@ -94,8 +96,19 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
         http.serve(handle.remote());
     }
     let (shards, elapsed) = (config.shards, (clocks.now)() - begun);
-    let advertise = config.advertise;
-    tracing::info!(shards, ?advertise, partitions = count, ?elapsed, data_dir = path, "serving");
+    let (advertise, node_id, version) = (config.advertise, config.node_id, VERSION);
+    let durability = config.durability.name();
+    tracing::info!(
+        version,
+        node_id,
+        shards,
+        ?advertise,
+        durability,
+        partitions = count,
+        ?elapsed,
+        data_dir = path,
+        "serving"
+    );
     Ok(Server { handle, shared, http, now_ms: clocks.wall_ms, _lock: lock })
 }
 

@@ -25,7 +25,9 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let asked: Vec<(String, i32)> = match view.topics {
-        Some(topics) if topics.iter().map(|t| t.partitions.len()).sum::<usize>() > PARTITIONS_MAX => {
+        Some(topics)
+            if topics.iter().map(|t| t.partitions.len()).sum::<usize>() > PARTITIONS_MAX =>
+        {
             return Outcome::too_many_partitions(request.api);
         }
         Some(topics) => {

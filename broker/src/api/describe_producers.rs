@@ -5,8 +5,7 @@
 //! UNKNOWN_SERVER_ERROR, and are to be asked about apart.
 
 use ringlog_wire::api::describe_producers::{
-    DescribeProducersRequest, DescribeProducersResponse, PartitionResponse,
-    TopicResponse,
+    DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, TopicResponse,
 };
 use ringlog_wire::error::ErrorCode;
 
@@ -62,9 +61,7 @@ fn response(request: &DescribeProducersRequest, answers: Answers) -> DescribePro
 fn producers(partition_index: i32, answer: Result<Answer, ErrorCode>) -> PartitionResponse {
     let none = PartitionResponse { partition_index, ..PartitionResponse::default() };
     match answer {
-        Ok(Answer::Producers(found)) => {
-            PartitionResponse { active_producers: found, ..none }
-        }
+        Ok(Answer::Producers(found)) => PartitionResponse { active_producers: found, ..none },
         Ok(_) => panic!("a question for producers is answered with them"),
         Err(error_code) => PartitionResponse { error_code, ..none },
     }

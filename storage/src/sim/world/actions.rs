@@ -112,8 +112,9 @@ impl World {
         // Producers of segments that are gone are nowhere but in snapshots.
         let retired = self.model.retired > 0;
         let spared = |path: &PathBuf| retired && path.to_string_lossy().ends_with(".snapshot");
-        let helps =
-            |path: &PathBuf| !spared(path) && HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix));
+        let helps = |path: &PathBuf| {
+            !spared(path) && HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix))
+        };
         let files = self.disk.files().into_iter().map(|(path, _)| path).filter(helps);
         let files: Vec<PathBuf> = files.collect();
         if files.is_empty() {
