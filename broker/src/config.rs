@@ -126,7 +126,8 @@ pub struct Flags {
     /// How fetched bytes reach the socket [default: auto]
     #[arg(long, env = "RINGLOG_FETCH_PATH")]
     pub fetch_path: Option<FetchPath>,
-    /// Memory of all shards together, as 512M or 4G [default: a quarter of the machine's]
+    /// Memory of all shards together, as 512M or 4G [default: a quarter of the
+    /// machine's, or of the control group's limit]
     #[arg(long, env = "RINGLOG_MEMORY")]
     pub memory: Option<String>,
     /// Microseconds that an idle shard spins before it sleeps [default: 20]
@@ -214,8 +215,35 @@ pub struct Config {
 pub struct Machine {
     /// The cores this process may run on.
     pub cpus: Vec<usize>,
-    /// Physical memory, bytes.
+    /// Physical memory or the limit of the process's control group, whichever is less, bytes.
     pub memory_bytes: u64,
+}
+
+impl Machine {
+    /// The files that may tell a memory limit of a process whose `/proc/self/cgroup` is `text`:
+    /// its control group's and every group's above it, in either version of the file system. In a
+    /// container the process sees its own group as the root.
+    pub fn memory_limit_files(text: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        for line in text.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+            let (roots, file): (&[&str], _) = if controllers.is_empty() {
+                (&["/sys/fs/cgroup", "/sys/fs/cgroup/unified"], "memory.max")
+            } else if controllers.split(',').any(|name| name == "memory") {
+                (&["/sys/fs/cgroup/memory"], "memory.limit_in_bytes")
+            } else {
+                continue;
+            };
+            let mut group = path.trim_end_matches('/');
+            loop {
+                files.extend(roots.iter().map(|root| format!("{root}{group}/{file}")));
+                let Some((above, _)) = group.rsplit_once('/') else { break };
+                group = above;
+            }
+        }
+        files
+    }
 }
 
 impl Config {
@@ -417,6 +445,24 @@ mod tests {
         assert_eq!(listen(None), Some(("127.0.0.1:9644".into(), false)));
         assert_eq!(listen(Some("0.0.0.0:80")), Some(("0.0.0.0:80".into(), true)));
         assert_eq!(listen(Some("none")), None);
+    }
+
+    #[test]
+    fn memory_limits_are_looked_for_in_all_groups_above() {
+        let files = Machine::memory_limit_files("0::/a/b\n");
+        let v2 = [
+            "/sys/fs/cgroup/a/b/memory.max",
+            "/sys/fs/cgroup/unified/a/b/memory.max",
+            "/sys/fs/cgroup/a/memory.max",
+            "/sys/fs/cgroup/unified/a/memory.max",
+            "/sys/fs/cgroup/memory.max",
+            "/sys/fs/cgroup/unified/memory.max",
+        ];
+        assert_eq!(files, v2);
+        let files = Machine::memory_limit_files("4:cpu:/x\n3:memory,y:/a\nnonsense\n");
+        let v1 = ["a/", ""].map(|at| format!("/sys/fs/cgroup/memory/{at}memory.limit_in_bytes"));
+        assert_eq!(files, v1);
+        assert_eq!(Machine::memory_limit_files("1:memory:/").len(), 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod config;
 pub mod connections;
 pub mod datadir;
 pub mod defaults;
+pub mod fair;
 pub mod http;
 pub mod limiter;
 pub mod memory;

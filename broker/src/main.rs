@@ -172,5 +172,11 @@ fn machine() -> Result<Machine, String> {
     let memory = field(&meminfo, "MemTotal:")?;
     let kib = memory.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
     let memory_bytes = kib.ok_or_else(|| format!("MemTotal: {memory}"))? << 10;
+    // Without the file there are no control groups; a group without a limit says "max".
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = Machine::memory_limit_files(&groups).into_iter().filter_map(|path| {
+        std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok())
+    });
+    let memory_bytes = limits.fold(memory_bytes, u64::min);
     Ok(Machine { cpus, memory_bytes })
 }

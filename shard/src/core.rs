@@ -60,6 +60,8 @@ pub struct Core<M> {
     pub(crate) closed: Vec<(ConnId, CloseReason)>,
     /// Resumed connections with bytes waiting.
     pub(crate) replay: Vec<ConnId>,
+    /// Connections paused in this turn, whose receive is to be stopped unless they are resumed.
+    pub(crate) pausing: Vec<ConnId>,
     /// Connections that wait for receive buffers, in rotation.
     pub(crate) starved: VecDeque<ConnId>,
     /// Descriptors of ended connections, closed once all that names them is submitted.
@@ -97,6 +99,7 @@ impl<M: Send + 'static> Core<M> {
             dirty: Vec::new(),
             closed: Vec::new(),
             replay: Vec::new(),
+            pausing: Vec::new(),
             starved: VecDeque::new(),
             graveyard: Vec::new(),
             pool: parts.pool,
@@ -187,8 +190,7 @@ impl<M: Send + 'static> Core<M> {
         let Some(found) = self.conns.get_mut(conn).filter(|found| !found.paused) else { return };
         found.paused = true;
         if found.receiving == Receiving::On {
-            found.receiving = Receiving::Stopping;
-            self.ring.cancel_receive(Conns::key(conn));
+            self.pausing.push(conn);
         }
     }
 
@@ -363,6 +365,21 @@ impl<M> Core<M> {
             }
         }
         self.dirty = dirty;
+    }
+
+    /// Stops the receives of connections that were paused in this turn and still are: a pause that
+    /// ends within its turn costs nothing.
+    pub(crate) fn stop_paused(&mut self) {
+        let mut pausing = std::mem::take(&mut self.pausing);
+        for conn in pausing.drain(..) {
+            let Some(found) = self.conns.get_mut(conn) else { continue };
+            let is_alive = found.phase != Phase::Dead;
+            if is_alive && found.paused && found.receiving == Receiving::On {
+                found.receiving = Receiving::Stopping;
+                self.ring.cancel_receive(Conns::key(conn));
+            }
+        }
+        self.pausing = pausing;
     }
 
     /// Gives connections that ran out of buffers another try, a few at a time, in rotation.

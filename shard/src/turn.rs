@@ -76,6 +76,7 @@ impl<S: Service> Shard<S> {
         busy |= self.deliver_replays();
         busy |= self.deliver_closed();
         self.service.turn_end(&mut self.core);
+        self.core.stop_paused();
         self.core.flush_output();
         self.core.rearm_starved();
         let Core { bus, ring, .. } = &mut self.core;

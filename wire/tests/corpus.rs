@@ -25,7 +25,9 @@ const INPUT_BYTES_MAX: usize = 4096;
 /// The whole corpus stays below this.
 const CORPUS_BYTES_MAX: u64 = 900 << 10;
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+type Check = fn(&[u8]);
+
+const TARGETS: [(&str, Check); 5] = [
     ("frame", checks::frame),
     ("request", checks::request),
     ("response", checks::response),

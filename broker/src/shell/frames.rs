@@ -3,7 +3,8 @@
 //!
 //! Invariants: a frame that is whole in the receive buffer is handled there, without a copy; a
 //! connection that is held back keeps at most what had already arrived (receiving is paused), and
-//! gets its turn after those before it.
+//! gets its turn after those before it; one that has had its share of a turn ([`crate::fair`])
+//! is held back until the others have had theirs.
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -72,11 +73,11 @@ impl Shell {
     /// reading.
     fn handle_input(&mut self, core: &mut ShardCore, conn: ConnId) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
-        let input = session.take_input();
-        let used = self.handle_frames(core, conn, &input);
+        let (input, from) = session.take_input();
+        let used = self.handle_frames(core, conn, &input[from..]);
         match self.sessions.get_mut(&conn) {
             Some(session) => {
-                session.restore(input, used);
+                session.restore(input, from + used);
                 session.stalled.is_none() && !session.closing
             }
             None => false,
@@ -180,11 +181,14 @@ impl Shell {
         key: i16,
         bytes: usize,
     ) -> Option<Stall> {
-        let inflight = self.sessions.get(&conn)?.inflight();
-        if inflight >= INFLIGHT_PER_CONNECTION_MAX
+        let session = self.sessions.get_mut(&conn)?;
+        if session.inflight() >= INFLIGHT_PER_CONNECTION_MAX
             || core.queued_bytes(conn) >= OUTPUT_PER_CONNECTION_MAX
         {
             return Some(Stall::Replies);
+        }
+        if !session.share.take(self.turn, bytes) {
+            return Some(Stall::Turn);
         }
         // Only records need memory: everything else is answered however short it is.
         if key != ringlog_wire::api::produce::API.key {
@@ -205,8 +209,10 @@ impl Shell {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if session.stalled.replace(why).is_none() {
             core.pause(conn);
-            if why == Stall::Memory {
-                self.stalled.push_back(conn);
+            match why {
+                Stall::Replies => {}
+                Stall::Memory => self.stalled.push_back(conn),
+                Stall::Turn => self.rotation.push(conn),
             }
         }
     }
@@ -225,6 +231,23 @@ impl Shell {
             core.resume(conn);
         }
         self.input_changed(core, conn, before);
+    }
+
+    /// Gives connections that have more than their share of this turn further ones, in rotation,
+    /// and ends the turn.
+    pub(super) fn rotate(&mut self, core: &mut ShardCore) {
+        self.rotation.begin();
+        while !self.stopping
+            && let Some(conn) = self.rotation.next()
+        {
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.share.renew();
+            }
+            self.unstall(core, conn);
+            let had = self.sessions.get_mut(&conn).map(|session| session.share.renew());
+            self.rotation.spend(had.unwrap_or_default());
+        }
+        self.turn += 1;
     }
 
     /// Gives connections that wait for memory their turn, first come first served.

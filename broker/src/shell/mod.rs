@@ -40,6 +40,7 @@ use crate::api::produce::PendingProduce;
 use crate::api::{PendingAsks, PendingControl, PendingOffsets, ReplyTo};
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::fair::Rotation;
 use crate::limiter::LineLimiter;
 use crate::memory::LogMemory;
 use crate::message::{Message, TopicPartition};
@@ -101,6 +102,10 @@ pub struct Shell {
     pub(crate) dirty: Vec<Key>,
     /// Connections whose next request waits, in the order in which they get their turn.
     pub(crate) stalled: VecDeque<ConnId>,
+    /// Connections that have had their share of the turn and have more.
+    pub(crate) rotation: Rotation<ConnId>,
+    /// The number of the shard's turn.
+    pub(crate) turn: u64,
     /// Messages for other shards that found their lane full, by shard. Bounded by requests in
     /// flight.
     outbox: Vec<VecDeque<Message>>,
@@ -164,6 +169,8 @@ impl Shell {
             disk_works: Slab::default(),
             dirty: Vec::new(),
             stalled: VecDeque::new(),
+            rotation: Rotation::default(),
+            turn: 1,
             outbox: (0..shards).map(|_| VecDeque::new()).collect(),
             deadlines: BTreeSet::new(),
             producer_ids: 0..0,
@@ -280,7 +287,9 @@ impl Shell {
         // A full lane does not say when it has room again.
         let held = self.outbox.iter().any(|queue| !queue.is_empty());
         let again = held.then(|| core.now() + OUTBOX_RETRY);
-        core.wake_at(fetch.into_iter().chain(tick).chain(again).min());
+        // Those in rotation go on at once, after what has arrived meanwhile.
+        let turn = (!self.rotation.is_empty() && !self.stopping).then(|| core.now());
+        core.wake_at(fetch.into_iter().chain(tick).chain(again).chain(turn).min());
     }
 
     /// Whether anything is going on that time alone may end.
@@ -386,6 +395,7 @@ impl Service for Shell {
     }
 
     fn turn_end(&mut self, core: &mut ShardCore) {
+        self.rotate(core);
         self.commit(core);
         self.resume_stalled(core);
         self.flush_outbox(core);
