@@ -12,6 +12,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -54,7 +55,10 @@ final class Broker implements AutoCloseable {
         return settings;
     }
 
-    /** Makes a topic of this check and waits until it is shown. */
+    /**
+     * Makes a topic of this check and waits until every partition's leader answers. Without that, a
+     * producer's second batch may be taken where its first was refused, and no retry mends it.
+     */
     String topic(String name, int partitions, String... settings) throws Exception {
         String full = prefix + "-" + name;
         Map<String, String> configs = new HashMap<>();
@@ -64,6 +68,9 @@ final class Broker implements AutoCloseable {
         NewTopic topic = new NewTopic(full, partitions, (short) 1).configs(configs);
         admin.createTopics(List.of(topic)).all().get();
         eventually(String.valueOf(partitions), () -> partitionsShown(full));
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        partitionsOf(full, partitions).forEach(place -> ends.put(place, OffsetSpec.latest()));
+        admin.listOffsets(ends).all().get();
         return full;
     }
 
