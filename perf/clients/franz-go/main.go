@@ -96,9 +96,14 @@ func (b *broker) topic(name string, partitions int32, settings ...string) (strin
 	if _, err := b.admin.CreateTopic(b.context, partitions, 1, configs, name); err != nil {
 		return "", fmt.Errorf("create %s: %w", name, err)
 	}
+	// Every partition's leader has to answer before anything is sent: a batch may otherwise be taken
+	// where the one before it was refused.
 	_, err := b.eventually(fmt.Sprint(partitions), func() (string, error) {
-		topics, err := b.admin.ListTopics(b.context, name)
-		return fmt.Sprint(len(topics[name].Partitions)), err
+		ends, err := b.admin.ListEndOffsets(b.context, name)
+		if err == nil && ends.Error() != nil {
+			return ends.Error().Error(), nil
+		}
+		return fmt.Sprint(len(ends[name])), err
 	})
 	return name, err
 }

@@ -41,7 +41,7 @@ type Made = Result<(String, Vec<String>), Failure>;
 type Make = fn(&Workshop<'_>) -> Made;
 
 /// The clients in the order of reports.
-const MAKERS: [(&str, Make); 8] = [
+const MAKERS: [(&str, Make); 10] = [
     ("kcat", |_| Ok((kcat_version()?, Vec::new()))),
     ("rdkafka", |workshop| workshop.rdkafka()),
     ("confluent-kafka", |workshop| workshop.python("confluent-kafka", "confluent.py")),
@@ -50,6 +50,8 @@ const MAKERS: [(&str, Make); 8] = [
     ("kafkajs", |workshop| workshop.kafkajs()),
     ("franz-go", |workshop| workshop.go("franz-go", "github.com/twmb/franz-go v")),
     ("sarama", |workshop| workshop.go("sarama", "github.com/IBM/sarama v")),
+    ("java", |workshop| workshop.java()),
+    ("kafka-cli", |workshop| workshop.kafka_cli()),
 ];
 
 struct Workshop<'a> {
@@ -113,11 +115,7 @@ impl Workshop<'_> {
 
     fn go(&self, name: &str, module: &str) -> Made {
         let sources = self.sources.join(name);
-        let mut files = Vec::new();
-        for file in fs::read_dir(&sources)? {
-            files.push(file?.path());
-        }
-        files.sort();
+        let files = files_in(&sources)?;
         let folder = self.made_from(name, &files, |folder| {
             let mut go = Command::new("go");
             go.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(folder.join(name)).arg(".");
@@ -145,6 +143,56 @@ impl Workshop<'_> {
         let version = version_after(&files[0], "\"kafkajs\": \"")?;
         Ok((version, vec!["node".to_string(), program.display().to_string()]))
     }
+}
+
+const JVM: [&str; 4] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"];
+
+impl Workshop<'_> {
+    /// The Java producer, consumer and Admin client; Maven brings what it needs.
+    fn java(&self) -> Made {
+        let sources = self.sources.join("java");
+        let pom = sources.join("pom.xml");
+        let mut files = files_in(&sources.join("src/main/java/ringlog"))?;
+        files.push(pom.clone());
+        let folder = self.made_from("java", &files, |folder| {
+            let mut maven = Command::new("mvn");
+            maven.args(["--batch-mode", "--quiet", "compile"]);
+            process::output_of(maven.current_dir(&sources))?;
+            for name in ["classes", "libraries"] {
+                fs::rename(sources.join("target").join(name), folder.join(name))?;
+            }
+            Ok(())
+        })?;
+        let version =
+            version_after(&pom, "<artifactId>kafka-clients</artifactId>\n      <version>")?;
+        let path = format!("{0}/classes:{0}/libraries/*", folder.display());
+        let mut command = JVM.map(String::from).to_vec();
+        command.extend([path, "ringlog.Main".to_string()]);
+        Ok((version, command))
+    }
+
+    /// Kafka's own command line classes, from the jars of the peer itself.
+    fn kafka_cli(&self) -> Made {
+        let source = self.sources.join("kafka-cli/KafkaCli.java");
+        let libraries = self.kafka.class_path();
+        let folder = self.made_from("kafka-cli", std::slice::from_ref(&source), |folder| {
+            let mut compiler = Command::new("javac");
+            compiler.args(["-cp", &libraries, "-d"]).arg(folder).arg(&source);
+            process::output_of(&mut compiler).map(drop)
+        })?;
+        let mut command = JVM.map(String::from).to_vec();
+        command.extend([format!("{}:{libraries}", folder.display()), "KafkaCli".to_string()]);
+        Ok((crate::kafka::VERSION.to_string(), command))
+    }
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        files.push(file?.path());
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The version number that follows a text in a file.
