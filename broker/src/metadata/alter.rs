@@ -214,7 +214,7 @@ impl Controller {
     }
 
     fn has_elr(&self) -> bool {
-        self.staged.staged().features.contains_key(features::ELR)
+        self.staged.staged().features.contains_key(features::ELR_VERSION)
     }
 
     /// Replicas that were eligible under another `min.insync.replicas` are so no more.

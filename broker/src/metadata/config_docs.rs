@@ -107,10 +107,7 @@ const BROKERS: &[(&str, &str)] = &[
     ("transaction.state.log.replication.factor", "Replicas of the topic of transactions."),
 ];
 
-fn look_up(
-    table: &'static [(&'static str, &'static str)],
-    name: &str,
-) -> Option<&'static str> {
+fn look_up(table: &'static [(&'static str, &'static str)], name: &str) -> Option<&'static str> {
     let at = table.binary_search_by(|(other, _)| (*other).cmp(name)).ok()?;
     table.get(at).map(|(_, text)| *text)
 }
@@ -146,7 +143,9 @@ mod tests {
         for table in [TOPICS, BROKERS] {
             assert!(table.is_sorted_by(|a, b| a.0 < b.0));
         }
-        assert!(TOPICS.iter().map(|(name, _)| *name).eq(topic_config::SETTINGS.iter().map(|s| s.name)));
+        assert!(
+            TOPICS.iter().map(|(name, _)| *name).eq(topic_config::SETTINGS.iter().map(|s| s.name))
+        );
         for setting in broker_config::SETTINGS {
             assert!(of_broker(setting.name).is_some(), "{}", setting.name);
         }

@@ -28,12 +28,16 @@ pub mod describe;
 pub mod features;
 pub mod fold;
 pub mod format;
+mod grow;
 pub mod ids;
 pub mod image;
 pub mod names;
 pub mod placement;
+mod quorum;
+pub mod reassign;
 pub mod topic_config;
 pub mod unused_config;
+mod upgrade;
 
 pub use bootstrap::Node;
 pub use command::{Append, Command, ProducerIds, Reply, Settings, StartError};
