@@ -47,6 +47,15 @@ pub enum DurabilityFlag {
 }
 
 impl DurabilityFlag {
+    /// The one of that name; `written` for what is none.
+    pub fn named(name: &str) -> DurabilityFlag {
+        match name {
+            "memory" => DurabilityFlag::Memory,
+            "synced" => DurabilityFlag::Synced,
+            _ => DurabilityFlag::Written,
+        }
+    }
+
     /// The word for it, on the command line and in `ringlog.durability`.
     pub fn name(self) -> &'static str {
         match self {
@@ -206,7 +215,7 @@ pub struct Config {
     pub http_listen: Option<HttpListen>,
     /// Broker defaults under Kafka's names.
     pub defaults: BrokerDefaults,
-    /// What the user set, under the broker's names, as far as topics take their defaults from it.
+    /// What the user set, under Kafka's names: topics take their defaults from it.
     pub statics: BTreeMap<String, String>,
 }
 
@@ -298,12 +307,15 @@ impl Config {
             ));
         }
         let spin_micros = flags.spin_micros.or(file.spin_micros).unwrap_or(20);
-        let durability = flags.durability.or(file.durability).unwrap_or(DurabilityFlag::Written);
         let defaults = BrokerDefaults::parse(&file.kafka, &flags.set, &file.set)?;
-        let mut statics = defaults.statics();
-        if durability != DurabilityFlag::Written {
+        for key in &defaults.unused {
+            tracing::warn!(key, "a setting of Kafka's that means nothing here is passed over");
+        }
+        let mut statics = defaults.set.clone();
+        if let Some(durability) = flags.durability.or(file.durability) {
             statics.insert(DURABILITY.into(), durability.name().into());
         }
+        let durability = DurabilityFlag::named(statics.get(DURABILITY).map_or("", String::as_str));
         let http_listen = http_listen(flags.http_listen.or(file.http_listen).as_deref())?;
         Ok(Config {
             http_listen,

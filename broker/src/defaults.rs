@@ -1,14 +1,44 @@
-//! Broker defaults under Kafka's names: what `--set KEY=VALUE` and the file's `[kafka]` table may
-//! say.
+//! Broker settings under Kafka's names, as they are given at the start: what `--set KEY=VALUE` and
+//! the file's `[kafka]` table may say.
 //!
-//! Source: Kafka 4.3's `KafkaConfig` and `ServerLogConfigs`; names, units and defaults are Kafka's.
+//! Every name of Kafka 4.3 is known: [`broker_config`] has those that mean something here, with
+//! their kinds and defaults, [`unused_config`] those that do not, which are taken with a warning.
+//! What would be dangerous to pass over (TLS, SASL, authorization) and what has a flag of its own
+//! is refused.
+//!
+//! Invariant: the numbers here are those of `set`, or the table's defaults.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::connections;
+use crate::metadata::{broker_config, unused_config};
 
-/// The broker settings that this release acts on.
+const OVERRIDES: &str = "max.connections.per.ip.overrides";
+
+/// Settings that have a flag.
+const FLAGS: &[(&str, &str)] = &[
+    ("advertised.listeners", "--advertised-host"),
+    ("broker.id", "--node-id"),
+    ("listeners", "--listen"),
+    ("log.dir", "--data-dir"),
+    ("log.dirs", "--data-dir"),
+    ("node.id", "--node-id"),
+];
+
+/// Settings that would promise what is not kept.
+const DANGEROUS: &[&str] = &[
+    "authorizer.class.name",
+    "early.start.listeners",
+    "listener.name.",
+    "listener.security.protocol.map",
+    "principal.builder.class",
+    "sasl.",
+    "security.",
+    "ssl.",
+];
+
+/// The broker settings that are read at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerDefaults {
     /// `num.partitions`: of a topic that does not say how many, 1 or more.
@@ -17,14 +47,8 @@ pub struct BrokerDefaults {
     pub default_replication_factor: i16,
     /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
-    /// `log.segment.bytes`: a segment is rolled before it grows past this, bytes.
-    pub log_segment_bytes: i32,
-    /// `log.roll.ms`: a segment is rolled when its records span more than this, milliseconds.
-    pub log_roll_ms: i64,
-    /// `log.index.interval.bytes`: bytes of log per entry of the sparse index.
-    pub log_index_interval_bytes: i32,
-    /// `message.max.bytes`: largest record batch, bytes.
-    pub message_max_bytes: i32,
+    /// `delete.topic.enable`.
+    pub delete_topic_enable: bool,
     /// `socket.request.max.bytes`: largest request, bytes.
     pub socket_request_max_bytes: i32,
     /// `max.connections`: of the whole process.
@@ -36,34 +60,23 @@ pub struct BrokerDefaults {
     /// `connections.max.idle.ms`: an idle connection is closed after this, milliseconds; -1 =
     /// never.
     pub connections_max_idle_ms: i64,
-    /// `producer.id.expiration.ms`: how long an idle producer is remembered, milliseconds.
+    /// `producer.id.expiration.ms`: how long an idle producer is remembered, milliseconds, unless
+    /// it is changed while the broker runs.
     pub producer_id_expiration_ms: i64,
     /// `log.flush.offset.checkpoint.interval.ms`: how often recovery points are written,
     /// milliseconds.
     pub log_flush_offset_checkpoint_interval_ms: i64,
     /// `fetch.max.bytes`: most bytes of one fetch answer, whatever the client asks.
     pub fetch_max_bytes: i32,
+    /// What the user set, by name.
+    pub set: BTreeMap<String, String>,
+    /// Names that the user set and that mean nothing here.
+    pub unused: Vec<String>,
 }
 
 impl Default for BrokerDefaults {
     fn default() -> BrokerDefaults {
-        BrokerDefaults {
-            num_partitions: 1,
-            default_replication_factor: 1,
-            auto_create_topics_enable: true,
-            log_segment_bytes: 1 << 30,
-            log_roll_ms: 7 * 24 * 3_600_000,
-            log_index_interval_bytes: 4096,
-            message_max_bytes: 1_048_588,
-            socket_request_max_bytes: 100 << 20,
-            max_connections: 16_384,
-            max_connections_per_ip: i32::MAX,
-            max_connections_per_ip_overrides: HashMap::new(),
-            connections_max_idle_ms: 600_000,
-            producer_id_expiration_ms: 86_400_000,
-            log_flush_offset_checkpoint_interval_ms: 60_000,
-            fetch_max_bytes: 55 << 20,
-        }
+        BrokerDefaults::of(BTreeMap::new(), HashMap::new(), Vec::new())
     }
 }
 
@@ -77,97 +90,152 @@ impl BrokerDefaults {
         flags: &[String],
         file: &[String],
     ) -> Result<BrokerDefaults, String> {
-        let mut defaults = BrokerDefaults::default();
+        let mut pairs = Vec::new();
         for (key, value) in table {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            defaults.set(key, &text)?;
+            pairs.push((key.clone(), text));
         }
         for line in file.iter().chain(flags) {
             let (key, value) = line
                 .split_once('=')
                 .ok_or_else(|| format!("--set: expected KEY=VALUE, found {line:?}"))?;
-            defaults.set(key.trim(), value.trim())?;
+            pairs.push((key.trim().to_string(), value.trim().to_string()));
         }
-        Ok(defaults)
-    }
-
-    /// The settings under their names, as far as topics take their defaults from them.
-    pub fn statics(&self) -> BTreeMap<String, String> {
-        let pairs = [
-            ("log.segment.bytes", self.log_segment_bytes.to_string()),
-            ("log.roll.ms", self.log_roll_ms.to_string()),
-            ("log.index.interval.bytes", self.log_index_interval_bytes.to_string()),
-            ("message.max.bytes", self.message_max_bytes.to_string()),
-        ];
-        let fresh = BrokerDefaults::default();
-        let defaults = [
-            fresh.log_segment_bytes.to_string(),
-            fresh.log_roll_ms.to_string(),
-            fresh.log_index_interval_bytes.to_string(),
-            fresh.message_max_bytes.to_string(),
-        ];
-        let set = pairs.into_iter().zip(defaults).filter(|((_, now), default)| now != default);
-        set.map(|((name, now), _)| (name.to_string(), now)).collect()
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let i32_max = i64::from(i32::MAX);
-        match key {
-            "num.partitions" => self.num_partitions = number(key, value, 1, i32_max)? as i32,
-            "default.replication.factor" => {
-                self.default_replication_factor = number(key, value, 1, 1)? as i16;
-            }
-            "auto.create.topics.enable" => self.auto_create_topics_enable = boolean(key, value)?,
-            "log.segment.bytes" => {
-                self.log_segment_bytes = number(key, value, 1 << 20, i32_max)? as i32;
-            }
-            "log.roll.ms" => self.log_roll_ms = number(key, value, 1, i64::MAX)?,
-            "log.index.interval.bytes" => {
-                self.log_index_interval_bytes = number(key, value, 0, i32_max)? as i32;
-            }
-            "message.max.bytes" => self.message_max_bytes = number(key, value, 0, i32_max)? as i32,
-            "socket.request.max.bytes" => {
-                self.socket_request_max_bytes = number(key, value, 1024, i32_max)? as i32;
-            }
-            "max.connections" => self.max_connections = number(key, value, 1, 1_000_000)? as i32,
-            "max.connections.per.ip" => {
-                self.max_connections_per_ip = number(key, value, 0, i32_max)? as i32;
-            }
-            "max.connections.per.ip.overrides" => {
-                self.max_connections_per_ip_overrides =
-                    connections::parse_overrides(value).map_err(|why| format!("{key}: {why}"))?;
-            }
-            "connections.max.idle.ms" => {
-                self.connections_max_idle_ms = number(key, value, -1, i64::MAX)?;
-            }
-            "producer.id.expiration.ms" => {
-                self.producer_id_expiration_ms = number(key, value, 1, i32_max)?;
-            }
-            "log.flush.offset.checkpoint.interval.ms" => {
-                self.log_flush_offset_checkpoint_interval_ms = number(key, value, 100, i32_max)?;
-            }
-            "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1024, i32_max)? as i32,
-            _ => {
-                return Err(format!(
-                    "--set: {key:?} is not a setting that this release acts on; see README.md"
-                ));
+        let (mut set, mut overrides, mut unused) = (BTreeMap::new(), HashMap::new(), Vec::new());
+        for (key, value) in pairs {
+            if key == OVERRIDES {
+                overrides =
+                    connections::parse_overrides(&value).map_err(|why| format!("{key}: {why}"))?;
+            } else if check(&key, &value)? {
+                set.insert(key, value);
+            } else {
+                unused.push(key);
             }
         }
-        Ok(())
+        Ok(BrokerDefaults::of(set, overrides, unused))
+    }
+
+    fn of(
+        set: BTreeMap<String, String>,
+        max_connections_per_ip_overrides: HashMap<IpAddr, usize>,
+        unused: Vec<String>,
+    ) -> BrokerDefaults {
+        let text = |name: &str| {
+            let setting = broker_config::find(name).expect("named in this file");
+            let value = set.get(name).map(String::as_str).or(setting.default);
+            setting.kind.normal(value.expect("what is read at the start has a default"))
+        };
+        let long = |name: &str| text(name).parse::<i64>().expect("it was checked");
+        let int = |name: &str| i32::try_from(long(name)).expect("it was checked");
+        BrokerDefaults {
+            num_partitions: int("num.partitions"),
+            default_replication_factor: i16::try_from(int("default.replication.factor"))
+                .expect("it was checked"),
+            auto_create_topics_enable: text("auto.create.topics.enable") == "true",
+            delete_topic_enable: text("delete.topic.enable") == "true",
+            socket_request_max_bytes: int("socket.request.max.bytes"),
+            max_connections: int("max.connections"),
+            max_connections_per_ip: int("max.connections.per.ip"),
+            max_connections_per_ip_overrides,
+            connections_max_idle_ms: long("connections.max.idle.ms"),
+            producer_id_expiration_ms: long("producer.id.expiration.ms"),
+            log_flush_offset_checkpoint_interval_ms: long(
+                "log.flush.offset.checkpoint.interval.ms",
+            ),
+            fetch_max_bytes: int("fetch.max.bytes"),
+            set,
+            unused,
+        }
     }
 }
 
-fn number(key: &str, value: &str, low: i64, high: i64) -> Result<i64, String> {
-    match value.parse::<i64>() {
-        Ok(n) if (low..=high).contains(&n) => Ok(n),
-        _ => Err(format!("{key}: expected a number from {low} to {high}, found {value:?}")),
+/// Whether a setting means something here; the error is for the user.
+fn check(key: &str, value: &str) -> Result<bool, String> {
+    if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| *name == key) {
+        return Err(format!("--set: {key} is said with {flag}"));
+    }
+    if DANGEROUS.iter().any(|name| key == *name || name.ends_with('.') && key.starts_with(name)) {
+        return Err(format!(
+            "--set: {key}: TLS, SASL and authorization are not served; run without it"
+        ));
+    }
+    if broker_config::find(key).is_some() {
+        broker_config::check_one(key, value).map_err(|why| format!("--set: {why}"))?;
+        return Ok(true);
+    }
+    match unused_config::is_static(key) || unused_config::dynamic(key).is_some() {
+        true => Ok(false),
+        false => Err(format!("--set: {key:?} is not a broker setting of Kafka 4.3")),
     }
 }
 
-fn boolean(key: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("{key}: expected true or false, found {value:?}")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<BrokerDefaults, String> {
+        BrokerDefaults::parse(&BTreeMap::new(), &[line.to_string()], &[])
+    }
+
+    #[test]
+    fn defaults_are_the_tables() {
+        let defaults = BrokerDefaults::default();
+        assert_eq!(defaults.num_partitions, 1);
+        assert_eq!(defaults.max_connections, 16_384);
+        assert_eq!(defaults.socket_request_max_bytes, 100 << 20);
+        assert_eq!(defaults.fetch_max_bytes, 55 << 20);
+        assert!(defaults.auto_create_topics_enable);
+        assert!(defaults.set.is_empty());
+    }
+
+    #[test]
+    fn what_stands_behind_a_topics_setting_is_taken() {
+        for setting in crate::metadata::topic_config::SETTINGS {
+            for (name, _) in setting.brokers {
+                let kind = broker_config::find(name).map(|found| found.kind);
+                assert!(kind.is_some(), "{name} of {}", setting.name);
+                let value = broker_config::find(name).and_then(|found| found.default);
+                let line = format!("{name}={}", value.unwrap_or("7"));
+                let defaults = parse(&line).expect(&line);
+                assert!(defaults.set.contains_key(*name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_here_is_taken_and_told() {
+        for line in ["num.io.threads=8", "zookeeper.connect=x", "replica.lag.time.max.ms=1"] {
+            let name = line.split('=').next().unwrap_or_default();
+            match parse(line) {
+                Ok(defaults) => {
+                    assert_eq!((defaults.unused, defaults.set.len()), (vec![name.into()], 0))
+                }
+                // Kafka 4 has no ZooKeeper either.
+                Err(why) => {
+                    assert_eq!((name, why.contains("Kafka 4.3")), ("zookeeper.connect", true))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        for (line, why) in [
+            ("num.partitions", "KEY=VALUE"),
+            ("num.partitions=0", "num.partitions: Value must be at least 1"),
+            ("log.roll.ms=x", "Not a number of type LONG"),
+            ("log.retention.ms=0", "log.retention.ms must be unlimited"),
+            ("log.cleanup.policy=foo", "String must be one of: compact, delete"),
+            ("default.replication.factor=3", "Value must be no more than 1"),
+            ("auto.create.topics.enable=maybe", "true or false"),
+            ("node.id=3", "--node-id"),
+            ("log.dirs=/x", "--data-dir"),
+            ("ssl.keystore.location=/x", "not served"),
+            ("authorizer.class.name=x", "not served"),
+            ("no.such.thing=1", "not a broker setting of Kafka 4.3"),
+        ] {
+            let refused = parse(line).expect_err(line);
+            assert!(refused.contains(why), "{line}: {refused}");
+        }
     }
 }

@@ -235,7 +235,7 @@ fn start_controller(
     let settings = Settings {
         num_partitions: config.defaults.num_partitions,
         replication_factor: config.defaults.default_replication_factor,
-        delete_topic_enable: true,
+        delete_topic_enable: config.defaults.delete_topic_enable,
         statics: config.statics.clone(),
     };
     let node = node(config, root.directory);

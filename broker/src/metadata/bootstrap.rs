@@ -97,13 +97,13 @@ pub fn feature_levels() -> impl Iterator<Item = MetadataRecord> {
 
 /// The bootstrap transaction: features, and the cluster's `min.insync.replicas`, which eligible
 /// leader replicas need in the log.
-pub fn bootstrap_transaction() -> Vec<MetadataRecord> {
+pub fn bootstrap_transaction(min_insync_replicas: &str) -> Vec<MetadataRecord> {
     let begin = BeginTransactionRecord { name: Some("Bootstrap records".into()) };
     let config = ConfigRecord {
         resource_type: RESOURCE_BROKER,
         resource_name: String::new(),
         name: MIN_INSYNC_REPLICAS.into(),
-        value: Some("1".into()),
+        value: Some(min_insync_replicas.into()),
     };
     let mut records = vec![MetadataRecord::BeginTransaction(begin)];
     records.extend(feature_levels());

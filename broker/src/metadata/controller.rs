@@ -22,6 +22,7 @@ use super::bootstrap::{self, Node};
 use super::command::{Append, Command, ProducerIds, Reply, Settings, StartError};
 use super::fold::Fold;
 use super::image::{Image, Position, Voter};
+use super::topic_config::MIN_INSYNC_REPLICAS;
 
 /// Most replies that wait for their records; a request beyond is turned away.
 pub const WAITING_MAX: usize = 4096;
@@ -117,13 +118,15 @@ impl Controller {
             control.push(bootstrap::voters(&self.node));
         }
         self.append_control(now_ms, control, &mut out);
+        let min_insync = self.settings.statics.get(MIN_INSYNC_REPLICAS);
+        let min_insync = min_insync.map_or("1", String::as_str).trim();
         let mut records = Vec::new();
         if self.staged.in_transaction() {
             let reason = Some("a new controller found the transaction open".into());
             records.push(MetadataRecord::AbortTransaction(AbortTransactionRecord { reason }));
         }
         if self.staged.published().metadata_version().is_none() {
-            records.extend(bootstrap::bootstrap_transaction());
+            records.extend(bootstrap::bootstrap_transaction(min_insync));
         }
         if !records.is_empty() {
             self.append_split(now_ms, records, &mut out);

@@ -189,3 +189,38 @@ fn the_first_error_latches() {
     let log = bench.log.take().expect("open");
     assert!(log.close(&mut bench.disk).is_err());
 }
+
+#[test]
+fn a_log_takes_new_settings_in_mid_life() {
+    let small = LogConfig { segment_bytes: 8192, ..config() };
+    let mut bench = Bench::new(config());
+    bench.append(1, 20_000);
+    assert_eq!(bench.log().segments_count(), 1);
+    // The segment is larger than the new limit already: it is written whole, and the next append
+    // rolls.
+    bench.log().reconfigure(small.clone());
+    bench.settle();
+    assert_eq!(bench.log().written_offset(), 1);
+    let large = batch(BatchOptions::default(), 1, 9000, 5);
+    let refused = Err(AppendError::TooLarge { segment_bytes: 8192 });
+    assert_eq!(bench.append_bytes(&large, 0), refused);
+    bench.append(1, 100);
+    assert_eq!(bench.log().segments_count(), 2);
+    // A stronger durability asks for the flush of what was written under the weaker one.
+    bench.settle();
+    assert_eq!((bench.log().durable_offset(), bench.log().written_offset()), (2, 2));
+    bench.log().reconfigure(LogConfig { durability: Durability::Synced, ..small.clone() });
+    bench.settle();
+    assert_eq!((bench.log().durable_offset(), bench.log().flushed_offset()), (2, 2));
+    // A larger segment grows past its old limit.
+    bench.log().reconfigure(config());
+    bench.append(1, 50_000);
+    bench.settle();
+    assert_eq!((bench.log().segments_count(), bench.log().written_offset()), (2, 3));
+    assert_eq!(bench.read_all(0, 1 << 20).len() as u64, bench.log().size_bytes());
+    // What files depend on stays as it was opened.
+    let allocate_bytes = config().allocate_bytes * 2;
+    bench.log().reconfigure(LogConfig { allocate_bytes, ..config() });
+    assert_eq!(bench.log().config().allocate_bytes, config().allocate_bytes);
+    bench.close();
+}

@@ -8,7 +8,7 @@ use super::model::Expected;
 use super::{Outcome, TROUBLES, World};
 use crate::producer::{ProducerError, sequence_after};
 use crate::sim::{Crash, Fault, FaultPoint, Random};
-use crate::{AppendError, Appended, Disk};
+use crate::{AppendError, Appended, Disk, LogConfig};
 
 /// A client that sends idempotent batches.
 #[derive(Clone, Debug)]
@@ -59,11 +59,22 @@ impl World {
             87..89 => self.log().checkpoint(),
             89..92 => self.keep_recovery_point(),
             92 => self.drain()?,
+            94 => self.reconfigure(),
             93 => self.advance_start(),
             _ if self.plan.chaos => self.trouble()?,
             _ => {}
         }
         self.recover()
+    }
+
+    /// Somebody changes the settings of the open log; recovery works by the new ones too.
+    fn reconfigure(&mut self) {
+        let drawn = super::draw_config(&mut self.random, self.plan.planted);
+        // The checks rebuild indexes by one interval.
+        let index_interval_bytes = self.config.index_interval_bytes;
+        self.config = self.config.taking(LogConfig { index_interval_bytes, ..drawn });
+        let config = self.config.clone();
+        self.log().reconfigure(config);
     }
 
     fn trouble(&mut self) -> Outcome<()> {
