@@ -9,8 +9,11 @@ pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
+pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod elect_leaders;
@@ -22,6 +25,7 @@ pub mod leader;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod update_features;
 
@@ -71,8 +75,11 @@ pub const API_LIST: &[Api] = &[
     api_versions::API,
     create_topics::API,
     delete_topics::API,
+    delete_records::API,
     init_producer_id::API,
+    offset_for_leader_epoch::API,
     alter_replica_log_dirs::API,
+    describe_log_dirs::API,
     create_partitions::API,
     elect_leaders::API,
     alter_partition_reassignments::API,
@@ -80,6 +87,7 @@ pub const API_LIST: &[Api] = &[
     describe_quorum::API,
     update_features::API,
     describe_cluster::API,
+    describe_producers::API,
     describe_topic_partitions::API,
 ];
 

@@ -22,7 +22,8 @@ use ringlog_wire::{ErrorCode, Uuid};
 use super::{ShardCore, Shell};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::Message;
-use crate::metadata::{Append, Command, Controller, Reply};
+use crate::metadata::{Append, Command, Controller, Image, Reply};
+use crate::metrics::snapshot::ControllerFigures;
 use crate::slab::Key;
 
 /// Most requests that wait for the controller; more are turned away.
@@ -86,6 +87,21 @@ impl Seat {
     /// Where the metadata log is in the shard's table of logs.
     pub fn slot(&self) -> Key {
         self.slot
+    }
+
+    /// How the controller is.
+    pub(super) fn figures(&self, image: &Image) -> ControllerFigures {
+        ControllerFigures {
+            is_serving: self.machine.is_serving(),
+            is_failed: self.failed,
+            topics: image.topics.len(),
+            partitions: image.topics.values().map(|topic| topic.partitions.len()).sum(),
+        }
+    }
+
+    /// Memory for the metadata log's records: bytes in use, bytes that there are.
+    pub(super) fn memory(&mut self) -> (u64, u64) {
+        (self.pool.used_bytes() as u64, self.pool.budget_bytes() as u64)
     }
 
     /// Gives the state machine back, for the stop.

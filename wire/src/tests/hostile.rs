@@ -96,6 +96,12 @@ apis! {
         ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
     alter_replica_log_dirs: alter_replica_log_dirs
         AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
+    unregister_broker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
+    delete_records: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+    offset_for_leader_epoch: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse;
+    describe_log_dirs: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+    describe_producers: describe_producers DescribeProducersRequest DescribeProducersResponse;
 }
 
 /// The owned and the borrowed form take and refuse the same bytes, and what is taken can be gone

@@ -103,6 +103,17 @@ apis! {
         AlterReplicaLogDirsRequest
         AlterReplicaLogDirsResponse
         alter_replica_log_dirs::API.versions();
+    unregister_broker_agrees: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse
+        unregister_broker::API.versions();
+    delete_records_agrees: delete_records DeleteRecordsRequest DeleteRecordsResponse
+        delete_records::API.versions();
+    offset_for_leader_epoch_agrees: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse offset_for_leader_epoch::API.versions();
+    // The oracle's schemas end at 4; version 5 is in `golden`.
+    describe_log_dirs_agrees: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse
+        1..=4;
+    describe_producers_agrees: describe_producers DescribeProducersRequest
+        DescribeProducersResponse describe_producers::API.versions();
 }
 
 #[test]
