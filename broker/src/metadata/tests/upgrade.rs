@@ -61,7 +61,7 @@ fn refusals() {
         ("group.version", 2, SAFE, range("0-1")),
         ("group.version", 0, UP, down.into()),
         ("group.version", 0, 0, kind.into()),
-        ("group.version", 0, 4, kind.into()),
+        ("group.version", 9, 4, kind.into()),
         ("eligible.leader.replicas.version", 2, UP, range("0-1")),
         ("kraft.version", 2, UP, range("0-1")),
         ("kraft.version", 0, UP, down.into()),
