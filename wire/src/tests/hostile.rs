@@ -96,7 +96,6 @@ apis! {
         ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
     alter_replica_log_dirs: alter_replica_log_dirs
         AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
-    unregister_broker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
     delete_records: delete_records DeleteRecordsRequest DeleteRecordsResponse;
     offset_for_leader_epoch: offset_for_leader_epoch OffsetForLeaderEpochRequest
         OffsetForLeaderEpochResponse;

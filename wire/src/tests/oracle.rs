@@ -103,8 +103,6 @@ apis! {
         AlterReplicaLogDirsRequest
         AlterReplicaLogDirsResponse
         alter_replica_log_dirs::API.versions();
-    unregister_broker_agrees: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse
-        unregister_broker::API.versions();
     delete_records_agrees: delete_records DeleteRecordsRequest DeleteRecordsResponse
         delete_records::API.versions();
     offset_for_leader_epoch_agrees: offset_for_leader_epoch OffsetForLeaderEpochRequest
