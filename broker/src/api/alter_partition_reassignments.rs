@@ -33,7 +33,8 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
     let may_change = view.allow_replication_factor_change;
     let response = AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: may_change || view.topics.is_empty(),
-        error_message: None,
+        // Kafka answers a request for nothing before it looks at it.
+        error_message: view.topics.is_empty().then(String::new),
         responses: view.topics.iter().map(|topic| of_topic(shell, topic, may_change)).collect(),
         ..AlterPartitionReassignmentsResponse::default()
     };

@@ -92,6 +92,10 @@ impl Controller {
         let mut records = Vec::new();
         for (&feature, &(level, direction)) in &updates {
             let current = level_of(image, feature);
+            if direction == Direction::Unknown {
+                let why = "The controller does not support the given upgrade type.";
+                invalid(feature, level, why)?;
+            }
             check_level(self.node.id, feature, level)?;
             check_direction(feature, current, level, direction)?;
             let metadata_version = match updates.get(METADATA_VERSION) {
@@ -175,9 +179,6 @@ fn check_direction(
     level: i16,
     direction: Direction,
 ) -> Result<(), String> {
-    if direction == Direction::Unknown {
-        return invalid(feature, level, "The controller does not support the given upgrade type.");
-    }
     if level > current && direction != Direction::Up {
         return invalid(feature, level, "Can't downgrade to a newer version.");
     }

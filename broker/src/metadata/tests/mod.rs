@@ -5,7 +5,10 @@ mod create;
 mod delete;
 mod fold;
 mod golden;
+mod grow;
+mod quorum;
 mod settings;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
