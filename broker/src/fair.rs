@@ -79,7 +79,7 @@ impl<C: Copy> Rotation<C> {
     }
 
     /// Who gets the next share, if the turn's budget has room for one.
-    pub fn next(&mut self) -> Option<C> {
+    pub fn next_turn(&mut self) -> Option<C> {
         let has_room = self.frames < ROTATION_FRAMES && self.bytes < ROTATION_BYTES;
         if has_room { self.waiting.pop_front() } else { None }
     }
@@ -137,7 +137,7 @@ mod tests {
                 });
             }
             rotation.begin();
-            while let Some(conn) = rotation.next() {
+            while let Some(conn) = rotation.next_turn() {
                 let (more, had) = give(conn, &mut frames);
                 rotation.spend(had);
                 if more {

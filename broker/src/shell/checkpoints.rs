@@ -1,4 +1,5 @@
-//! Recovery points and log starts, on their way to the checkpoint files at the root of the data directory.
+//! Recovery points and log starts, on their way to the checkpoint files at the root of the data
+//! directory.
 //!
 //! Each shard tells shard 0 when those of its logs have moved; shard 0 writes the files,
 //! at most once a second, on its helper thread. A checkpoint is a hint: one that is late costs a

@@ -238,7 +238,7 @@ impl Shell {
     pub(super) fn rotate(&mut self, core: &mut ShardCore) {
         self.rotation.begin();
         while !self.stopping
-            && let Some(conn) = self.rotation.next()
+            && let Some(conn) = self.rotation.next_turn()
         {
             if let Some(session) = self.sessions.get_mut(&conn) {
                 session.share.renew();

@@ -34,8 +34,8 @@ impl<M: Memory> Log<M> {
             return;
         }
         let base = self.segments[0].base_offset;
-        // The log goes after the files that help it: they are rebuilt, a log is not. The snapshot at
-        // its base goes when the log is surely gone: until then it is what recovery begins with.
+        // The log goes after the files that help it: they are rebuilt, a log is not. The snapshot
+        // at its base goes when the log is surely gone: until then recovery begins with it.
         let suffixes = SEGMENT_SUFFIXES.into_iter().filter(|suffix| *suffix != "snapshot");
         let paths = suffixes.map(|suffix| file_name(base, suffix)).collect();
         self.hand_out(0, Purpose::Retire, DiskKind::Retire { paths }, out);
