@@ -1,8 +1,10 @@
 //! Tests of the metadata, and what they share: one node, its clock, its ids.
 
+mod alter;
 mod controller;
 mod create;
 mod delete;
+mod describe;
 mod fold;
 mod golden;
 mod grow;
