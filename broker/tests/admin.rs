@@ -342,17 +342,6 @@ fn rule_66_topics_come_page_by_page() {
     }
 }
 
-#[test]
-fn a_page_has_at_most_2000_partitions() {
-    let broker = Broker::start();
-    let mut client = broker.client();
-    client.create("large", 2100);
-    let (_, next) = page(&mut client, &[], i32::MAX, None);
-    assert_eq!(next, Some(("large".into(), 2000)));
-    let (rest, next) = page(&mut client, &[], i32::MAX, Some(("large", 2000)));
-    assert_eq!((rest.split(' ').count(), next), (100, None));
-}
-
 // --- Coordinators ----------------------------------------------------------------------------
 
 #[test]

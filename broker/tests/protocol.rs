@@ -38,7 +38,7 @@ fn raw_frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
 // --- Negotiation -----------------------------------------------------------------------------
 
 #[test]
-fn api_versions_of_any_version_is_answered() {
+fn rule_1_api_versions_of_any_version_is_answered() {
     let broker = Broker::start();
     let mut client = broker.client();
     for version in [5, 99, i16::MAX, -1, i16::MIN] {
@@ -52,7 +52,7 @@ fn api_versions_of_any_version_is_answered() {
 }
 
 #[test]
-fn api_versions_tell_what_is_served() {
+fn rules_3_to_7_api_versions_tell_what_is_served() {
     let broker = Broker::start();
     let mut client = broker.client();
     let request = ApiVersionsRequest {
@@ -66,17 +66,15 @@ fn api_versions_tell_what_is_served() {
             .iter()
             .map(|api| (api.api_key, api.min_version, api.max_version))
             .collect();
-        let served = [
-            (0, 0, 13),
-            (1, 4, 18),
-            (2, 1, 11),
-            (3, 0, 13),
-            (18, 0, 4),
-            (19, 2, 7),
-            (20, 1, 6),
-            (22, 0, 5),
-        ];
+        let served: Vec<_> = api::API_LIST
+            .iter()
+            .map(|api| (api.key, if api.key == 0 { 0 } else { api.min }, api.max))
+            .collect();
         assert_eq!(told, served, "rule 5: Produce is told from 0 on");
+        for required in [(0, 0, 13), (1, 4, 18), (3, 0, 13), (18, 0, 4), (22, 0, 5), (75, 0, 0)] {
+            assert!(told.contains(&required), "{required:?}");
+        }
+        assert!(!told.iter().any(|(key, ..)| [71, 72].contains(key)), "rule 7: no telemetry");
         if version >= 3 {
             assert!(response.finalized_features_epoch >= 0, "rule 6");
             let features = &response.supported_features;
@@ -89,7 +87,7 @@ fn api_versions_tell_what_is_served() {
 }
 
 #[test]
-fn api_versions_header_is_v0() {
+fn rule_2_api_versions_header_is_v0() {
     let broker = Broker::start();
     let mut client = broker.client();
     let id = client.send(
@@ -107,7 +105,7 @@ fn api_versions_header_is_v0() {
 }
 
 #[test]
-fn what_is_not_served_ends_the_connection() {
+fn rule_8_what_is_not_served_ends_the_connection() {
     let broker = Broker::start();
     let mut frames = vec![];
     for key in [-1, 4, 7, 95, i16::MAX] {
@@ -128,7 +126,7 @@ fn what_is_not_served_ends_the_connection() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn rule_11_pipelined_requests_are_answered_in_order() {
     let broker = Broker::start_with(Options::two_shards(Advertise::Node));
     let mut client = broker.client();
     let topic = client.create("t", 2);
@@ -207,7 +205,7 @@ fn empty_records_are_never_null() {
 }
 
 #[test]
-fn acks_0_has_no_answer_and_its_errors_end_the_connection() {
+fn rule_11_acks_0_has_no_answer_and_its_errors_end_the_connection() {
     let broker = Broker::start();
     let mut client = broker.client();
     let topic = client.create("t", 1);
@@ -334,7 +332,7 @@ fn metadata_in_every_version_creates_topics() {
 }
 
 #[test]
-fn metadata_of_all_of_none_and_by_id() {
+fn rule_59_metadata_of_all_of_none_and_by_id() {
     let broker = Broker::start();
     let mut client = broker.client();
     let (a, b) = (client.create("a", 1), client.create("b", 2));
@@ -359,6 +357,91 @@ fn metadata_of_all_of_none_and_by_id() {
         let unknown = (None, ErrorCode::UnknownTopicId);
         let expected = [(Some("b"), ErrorCode::None), (Some("a"), ErrorCode::None), unknown];
         assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn rule_59_metadata_that_contradicts_itself_is_refused_topic_by_topic() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let known = client.create("t", 1);
+    let topic = |topic_id, name: Option<&str>| MetadataRequestTopic {
+        topic_id,
+        name: name.map(str::to_string),
+    };
+    let cases = [
+        (10, topic(known.id, Some("t")), 42),
+        (11, topic(known.id, None), 42),
+        (11, topic(Uuid::ZERO, None), 42),
+        (10, topic(Uuid([7; 16]), Some("t")), 42),
+        (12, topic(Uuid::ZERO, None), 42),
+        (13, topic(Uuid::ZERO, None), 42),
+        (12, topic(known.id, Some("other")), 0),
+        (12, topic(Uuid([7; 16]), Some("t")), 100),
+        (13, topic(Uuid([7; 16]), None), 100),
+    ];
+    for (version, asked, code) in cases {
+        let request = MetadataRequest {
+            topics: Some(vec![asked.clone()]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let told: MetadataResponse = client.call(&metadata::API, version, &request);
+        let [topic] = &told.topics[..] else { panic!("{told:?}") };
+        assert_eq!(topic.error_code.code(), code, "v{version} {asked:?}");
+        assert_eq!(told.brokers.is_empty(), code == 42);
+        assert_eq!(told.error_code.is_none(), version < 13 || code != 42);
+        let name = match code {
+            0 => Some("t"),
+            42 => Some(asked.name.as_deref().unwrap_or_default()),
+            _ => None,
+        };
+        assert_eq!(topic.name.as_deref(), name, "v{version} {asked:?}");
+    }
+}
+
+#[test]
+fn rule_61_a_topic_that_comes_back_has_another_id() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let first = client.create("t", 1);
+    let broker = broker.restart();
+    let mut client = broker.client();
+    let seen = ask_metadata(&mut client, 12, &["t"], false);
+    assert_eq!(seen.topics[0].topic_id, first.id, "one incarnation, one id");
+    client.append(&first, 0, batch(&[b"v"]));
+    client.delete("t");
+    let second = client.create("t", 1);
+    assert_ne!(second.id, first.id);
+    // Nothing of the first is left, and nothing reaches the second by the first one's id.
+    assert_eq!(client.offset_as(4, &second, 0, -1).offset, 0);
+    let refused = client.produce_as(13, -1, &first, 0, batch(&[b"v"]));
+    assert_eq!(refused.error_code, ErrorCode::UnknownTopicId);
+    let refused = client.fetch_as(13, &fetch_request(&first, &[(0, 0)]));
+    assert_eq!(refused.error_code, ErrorCode::UnknownTopicId);
+}
+
+#[test]
+fn rules_9_and_10_headers_and_tags_that_we_do_not_know() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    client.create("t", 1);
+    // Metadata v12: header v2 with a null client id and an unknown tag; unknown tags in the topic
+    // and in the body too.
+    let header = [&[0xff, 0xff][..], &[1, 9, 2, 0xaa, 0xbb]].concat();
+    let topic = [&[0; 16][..], &[2, b't'], &[1, 7, 1, 0xcc]].concat();
+    let body = [&header[..], &[2], &topic, &[0, 0], &[2, 5, 0, 200, 1, 1, 0xdd]].concat();
+    client.stream.write_all(&raw_frame(3, 12, &body)).unwrap();
+    let answer = client.frame().expect("what is not known is skipped");
+    let (_, body) = ringlog_wire::header::parse_response(&metadata::API, 12, &answer).unwrap();
+    let told = MetadataResponse::decode(12, body).unwrap();
+    assert_eq!((told.topics.len(), told.topics[0].error_code), (1, ErrorCode::None));
+    // Tags that do not ascend, or say more than there is, end the connection.
+    for tags in [&[2, 5, 0, 5, 0][..], &[1, 5, 9]] {
+        let body = [&header[..], &[1, 0, 0], tags].concat();
+        let mut client = broker.client();
+        client.stream.write_all(&raw_frame(3, 12, &body)).unwrap();
+        assert!(client.is_closed(), "{tags:?}");
     }
 }
 
@@ -488,7 +571,7 @@ fn topics_are_created_and_deleted_in_every_version() {
 }
 
 #[test]
-fn topics_are_refused_with_kafkas_codes() {
+fn rule_62_topics_are_refused_with_kafkas_codes() {
     let broker = Broker::start();
     let mut client = broker.client();
     client.create("a.b", 1);

@@ -51,10 +51,14 @@ fn range(api: &'static ringlog_wire::api::Api) -> ApiVersion {
 
 fn answer(shell: &Shell, version: i16) -> ApiVersionsResponse {
     let supported = features::SUPPORTED.iter().filter(|(_, min, _)| version >= 4 || *min > 0);
-    let finalized = shell.image.features.iter().map(|(name, level)| FinalizedFeature {
-        name: name.clone(),
-        max_version_level: *level,
-        min_version_level: *level,
+    // The quorum's own level stands in control records.
+    let quorum = shell.image.quorum.kraft_version.filter(|level| *level > 0);
+    let quorum = quorum.map(|level| (features::KRAFT_VERSION, level));
+    let levels = shell.image.features.iter().map(|(name, level)| (name.as_str(), *level));
+    let finalized = levels.chain(quorum).map(|(name, level)| FinalizedFeature {
+        name: name.into(),
+        max_version_level: level,
+        min_version_level: level,
     });
     ApiVersionsResponse {
         error_code: ErrorCode::None,

@@ -55,14 +55,18 @@ fn refused(view: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResp
     }
 }
 
+/// Partitions of a page, whatever its reader wants.
+fn page_size(wanted: i32) -> usize {
+    wanted.clamp(1, PARTITIONS_PER_PAGE_MAX) as usize
+}
+
 fn page(shell: &Shell, view: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
     let begin = view.cursor.as_ref().map_or("", |cursor| cursor.topic_name.as_str());
     let names: BTreeSet<&str> = match view.topics.is_empty() {
         true => shell.image.topic_ids.keys().map(|name| &**name).collect(),
         false => view.topics.iter().map(|topic| topic.name.as_str()).collect(),
     };
-    let limit = view.response_partition_limit.clamp(1, PARTITIONS_PER_PAGE_MAX);
-    let mut left = limit as usize;
+    let mut left = page_size(view.response_partition_limit);
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names.range(begin..) {
         let at = |partition_index| Cursor { topic_name: name.to_string(), partition_index };
@@ -137,5 +141,19 @@ fn describe(
         eligible_leader_replicas: Some(shell.outside_ids(home, &partition.elr)),
         last_known_elr: Some(shell.outside_ids(home, &partition.last_known_elr)),
         offline_replicas: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page_size;
+
+    #[test]
+    fn a_page_has_one_to_2000_partitions() {
+        for (wanted, size) in
+            [(i32::MIN, 1), (-1, 1), (0, 1), (1, 1), (2000, 2000), (2001, 2000), (i32::MAX, 2000)]
+        {
+            assert_eq!(page_size(wanted), size, "{wanted}");
+        }
     }
 }

@@ -30,11 +30,12 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
-    if let Some(why) = contradiction(request.version, &view) {
-        return Outcome::Close(format!("Metadata v{}: {why}", request.version));
+    let to = request.reply_to();
+    if is_contradictory(request.version, &view) {
+        let response = refused(request.version, &view);
+        return Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into());
     }
     let missing = to_create(shell, request.version, &view);
-    let to = request.reply_to();
     if missing.is_empty() {
         let response = answer(shell, request.version, &view, &[]);
         return Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into());
@@ -51,16 +52,29 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     Outcome::Parked
 }
 
-/// Fields that the version does not allow together (rule 59).
-fn contradiction(version: i16, view: &MetadataRequest) -> Option<&'static str> {
-    let topics = view.topics.as_deref().unwrap_or_default();
-    if version < 12 && topics.iter().any(|topic| topic.name.is_none()) {
-        return Some("a topic name is null");
-    }
-    if version < 12 && topics.iter().any(|topic| !topic.topic_id.is_zero()) {
-        return Some("topics are asked for by id");
-    }
-    None
+/// True when fields say what the version does not allow (rule 59): v10 and v11 carry ids and null
+/// names that mean nothing yet, and later ones need either an id or a name.
+fn is_contradictory(version: i16, view: &MetadataRequest) -> bool {
+    let named_by = |topic: &MetadataRequestTopic| match version {
+        ..12 => topic.name.is_some() && topic.topic_id.is_zero(),
+        _ => topic.name.is_some() || !topic.topic_id.is_zero(),
+    };
+    !view.topics.iter().flatten().all(named_by)
+}
+
+/// Kafka's answer to a request that it cannot understand: no brokers, and every topic refused.
+/// Where a null name has no id, Kafka itself fails (UNKNOWN_SERVER_ERROR); here it is the same.
+fn refused(version: i16, view: &MetadataRequest) -> MetadataResponse {
+    let mut seen = HashSet::new();
+    let fresh = view.topics.iter().flatten().filter(|t| seen.insert((&t.name, t.topic_id)));
+    let topics = fresh.map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest,
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    let error_code = if version >= 13 { ErrorCode::InvalidRequest } else { ErrorCode::None };
+    MetadataResponse { topics: topics.collect(), error_code, ..MetadataResponse::default() }
 }
 
 /// Names that are asked for, unknown, and may be created.
@@ -138,7 +152,8 @@ fn answer(
         _ => shell.image.topics_by_name().map(|topic| describe(shell, topic)).collect(),
     };
     if view.include_topic_authorized_operations {
-        for topic in topics.iter_mut().filter(|topic| topic.error_code.is_none()) {
+        // Of a name that is not there too, as in Kafka: it may be created.
+        for topic in topics.iter_mut().filter(|t| t.error_code != ErrorCode::UnknownTopicId) {
             topic.topic_authorized_operations = operations::TOPIC;
         }
     }
@@ -171,7 +186,7 @@ fn one(
     if !asked.topic_id.is_zero() {
         return match shell.image.topic(asked.topic_id) {
             Some(topic) => describe(shell, topic),
-            None => unknown(ErrorCode::UnknownTopicId),
+            None => MetadataResponseTopic { name: None, ..unknown(ErrorCode::UnknownTopicId) },
         };
     }
     let name = asked.name.as_deref().unwrap_or_default();

@@ -38,11 +38,20 @@ impl Controller {
         }
         let mut records = Vec::new();
         let mut responses = Vec::new();
-        let mut removed = BTreeSet::new();
-        for (state, target) in targets(request) {
-            let found = target.and_then(|target| self.find_deletable(&target, &mut removed));
+        let targets: Vec<_> = targets(request).collect();
+        let twice = self.meant_twice(&targets);
+        for (state, target) in targets {
+            // A topic that is meant by its id and by its name is refused once, under its name.
+            if matches!(target, Ok(Target::Id(id)) if twice.contains(&id)) {
+                continue;
+            }
+            let found = target.and_then(|target| self.find_deletable(&target, &twice));
             responses.push(match found {
-                Err(refusal) => refused(&state, &refusal),
+                Err(refusal) => {
+                    let known = state.name.as_deref().and_then(|name| self.id_of(name));
+                    let topic_id = known.filter(|id| twice.contains(id)).unwrap_or(state.topic_id);
+                    refused(&DeleteTopicState { topic_id, ..state }, &refusal)
+                }
                 Ok((name, topic_id)) => {
                     records.push(MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id }));
                     DeletableTopicResult {
@@ -64,10 +73,33 @@ impl Controller {
         out
     }
 
+    fn id_of(&self, name: &str) -> Option<Uuid> {
+        Some(self.staged.staged().topic_named(name)?.id)
+    }
+
+    /// Topics that are meant by their id and by their name.
+    fn meant_twice(
+        &self,
+        targets: &[(DeleteTopicState, Result<Target, Refusal>)],
+    ) -> BTreeSet<Uuid> {
+        let meant = || targets.iter().filter_map(|(_, target)| target.as_ref().ok());
+        let by_id: BTreeSet<Uuid> = meant()
+            .filter_map(|target| match target {
+                Target::Id(id) => Some(*id),
+                Target::Name(_) => None,
+            })
+            .collect();
+        let by_name = meant().filter_map(|target| match target {
+            Target::Name(name) => self.id_of(name),
+            Target::Id(_) => None,
+        });
+        by_name.filter(|id| by_id.contains(id)).collect()
+    }
+
     fn find_deletable(
         &self,
         target: &Target,
-        removed: &mut BTreeSet<Uuid>,
+        twice: &BTreeSet<Uuid>,
     ) -> Result<(String, Uuid), Refusal> {
         let image = self.staged.staged();
         let refuse = |code: ErrorCode, text: &str| Err((code, text.to_string()));
@@ -87,7 +119,7 @@ impl Controller {
             ),
         };
         let Some(topic) = topic else { return refuse(code, text) };
-        if !removed.insert(topic.id) {
+        if twice.contains(&topic.id) {
             return refuse(
                 ErrorCode::InvalidRequest,
                 "The provided topic name maps to an ID that was already supplied.",

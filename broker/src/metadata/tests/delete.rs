@@ -99,11 +99,10 @@ fn who_is_not_clearly_meant_stays() {
             "a INVALID_REQUEST You may not specify both topic name and topic id.",
             "- UNKNOWN_TOPIC_ID This server does not host this topic ID.",
             "- INVALID_REQUEST Duplicate topic id.",
-            "b NONE",
-            "- INVALID_REQUEST The provided topic name maps to an ID that was already supplied.",
+            "b INVALID_REQUEST The provided topic name maps to an ID that was already supplied.",
         ]
     );
-    assert_eq!(log.len(), 2);
+    assert!(log.is_empty());
 }
 
 #[test]
