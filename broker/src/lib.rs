@@ -14,6 +14,7 @@ pub mod check;
 pub mod config;
 pub mod datadir;
 pub mod defaults;
+pub mod fetch_session;
 pub mod limiter;
 pub mod memory;
 pub mod message;
