@@ -5,6 +5,7 @@
 //! connections × requests in flight.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use ringlog_shard::buf::Slice;
 use ringlog_shard::fs::File;
@@ -16,6 +17,7 @@ use crate::api::asks::{Answered, Ask};
 use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::metadata::Image;
+use crate::metrics::{Detail, Snapshot};
 use crate::partition::Acks;
 use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
 use crate::slab::Key;
@@ -218,6 +220,8 @@ pub enum Message {
     RecoveryPoints(Vec<PartitionEnd>),
     /// The checkpoint files are written.
     CheckpointsWritten,
+    /// Say how you are; the answer leaves the shards' world.
+    Snapshot { detail: Detail, to: Sender<Snapshot> },
     /// Give up the rest of this process's life in order: write what is dirty, close the logs, stop.
     Stop,
 }

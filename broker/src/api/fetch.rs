@@ -454,6 +454,7 @@ impl Shell {
         if core.queued_bytes(to.conn) >= OUTPUT_PER_CONNECTION_MAX {
             results.iter_mut().for_each(|result| result.slices.clear());
         }
+        self.count_fetched(&pending.asks, &results);
         let (topics, results, session) = match pending.reader {
             Reader::Sessionless => (pending.topics, results, 0),
             Reader::New { by_id } => {

@@ -162,6 +162,7 @@ impl Shell {
                     != Some(Place::Failed)
                 {
                     tracing::error!(partition = dir, %error, "the log cannot be opened");
+                    self.counters.log_failures += 1;
                 }
                 self.set_place(of, Place::Failed);
             }
@@ -277,6 +278,9 @@ impl Shell {
 
     fn drop_topic(&mut self, core: &mut ShardCore, id: Uuid) {
         let Some(topic) = self.topics.remove(id) else { return };
+        if let Some(counts) = self.counters.apart.remove(&id) {
+            self.counters.gone.add(&counts);
+        }
         let name = &topic.name;
         self.forget_checkpoints(&name.name);
         for (index, place) in (0..).zip(&topic.places) {
@@ -304,6 +308,7 @@ impl Shell {
     /// half of it.
     pub(super) fn remove_log(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(hosted) = self.logs.remove(slot) else { return };
+        self.counters.gone.add(&hosted.counts);
         let (name, TopicPartition { topic, index }) = (&hosted.partition.topic.name, hosted.of);
         self.remove_dir(core, partition_dir(name, index), name, index, topic);
     }

@@ -18,6 +18,7 @@ use super::{DiskWork, Seat, ShardCore, Shell};
 use crate::config::Io;
 use crate::memory::{LogMemory, LogWrite};
 use crate::message::{Message, Produced, TopicPartition};
+use crate::metrics::{DiskKindOf, TopicCounters};
 use crate::partition::{Advanced, Partition, SessionWatcher, Waiter, Watcher};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -37,6 +38,8 @@ pub struct Hosted {
     pub(crate) doomed: bool,
     /// When it failed, on the shard's clock, milliseconds.
     failed_ms: Option<i64>,
+    /// What went through it since it was opened.
+    pub(crate) counts: TopicCounters,
     /// The recovery point that shard 0 was last told.
     pub(super) told_recovery_point: i64,
     /// And the log start.
@@ -67,6 +70,7 @@ impl Hosted {
             listed: false,
             doomed: false,
             failed_ms: None,
+            counts: TopicCounters::default(),
             told_recovery_point: 0,
             told_log_start: 0,
         }
@@ -170,7 +174,8 @@ impl Shell {
     }
 
     fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>) {
-        let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file });
+        let begun = self.counters.disk_begun(kind_of(&op.kind), core.now());
+        let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file, begun });
         let token = work.to_u64();
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let file = hosted.file(op.file);
@@ -236,14 +241,15 @@ impl Shell {
     /// An operation on the helper thread has ended.
     pub(super) fn blocking_done(
         &mut self,
-        _core: &mut ShardCore,
+        core: &mut ShardCore,
         token: u64,
         result: Result<Option<File>, DiskError>,
     ) {
         let work = self.disk_works.remove(Key::from_u64(token));
-        let Some(DiskWork::Log { slot, id, file: segment }) = work else {
+        let Some(DiskWork::Log { slot, id, file: segment, begun }) = work else {
             return tracing::error!(token, "a blocking operation ended that nobody began");
         };
+        self.count_disk_end(core, begun, result.as_ref().ok().map(|_| 0));
         if let (Ok(Some(file)), Some(hosted)) = (&result, self.logs.get_mut(slot)) {
             hosted.files.push((segment, file.clone()));
         }
@@ -266,6 +272,7 @@ impl Shell {
             let dir = hosted.partition.log.dir().display();
             tracing::error!(partition = %dir, %failure, "the log stops until it is opened anew");
             hosted.failed_ms = Some(now_ms);
+            self.counters.log_failures += 1;
         }
         if hosted.doomed && quiet {
             self.remove_log(core, slot);
@@ -294,6 +301,7 @@ impl Shell {
             let Some(mut hosted) = self.logs.remove(slot) else { continue };
             let mut advanced = Advanced::default();
             hosted.partition.fail(ErrorCode::KafkaStorageError, &mut advanced);
+            self.counters.apart.entry(hosted.of.topic).or_default().add(&hosted.counts);
             self.tell(core, slot, &mut advanced);
             self.set_place(hosted.of, Place::Opening);
             let log = &hosted.partition.log;
@@ -330,7 +338,7 @@ impl Shell {
     /// Keeps the cache within its share: memory that was used before is warm, and the system has
     /// given it already; fresh memory costs page faults (a third of a produce profile before this).
     pub(super) fn trim_cache(&mut self, core: &mut ShardCore) {
-        let allowed = (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX);
+        let allowed = tail_cache_bytes_max(core);
         let used = core.pool().used_bytes();
         if used > allowed {
             self.evict(core, (used - allowed).max(EVICT_BYTES_MIN));
@@ -380,6 +388,19 @@ impl Shell {
         {
             *entry = place;
         }
+    }
+}
+
+/// Bytes that cached chunks may take.
+pub(super) fn tail_cache_bytes_max(core: &mut ShardCore) -> usize {
+    (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX)
+}
+
+fn kind_of(kind: &DiskKind<LogWrite>) -> DiskKindOf {
+    match kind {
+        DiskKind::Write { .. } => DiskKindOf::Write,
+        DiskKind::Sync => DiskKindOf::Flush,
+        _ => DiskKindOf::Other,
     }
 }
 
