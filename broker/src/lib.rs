@@ -17,6 +17,7 @@ pub mod connections;
 pub mod datadir;
 pub mod defaults;
 pub mod fair;
+pub mod fetch_session;
 pub mod http;
 pub mod limiter;
 pub mod memory;

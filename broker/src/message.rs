@@ -70,6 +70,8 @@ pub struct FetchAsk {
     pub last_fetched_epoch: i32,
     /// Most bytes of this partition.
     pub bytes_max: usize,
+    /// Its place in the reader's session, if it has one.
+    pub place: u32,
 }
 
 /// A shard's part of a fetch that another shard serves.
@@ -81,8 +83,9 @@ pub struct FetchPart {
     pub pass: u32,
     /// Most bytes of all asks together.
     pub bytes_max: usize,
-    /// Whether to say once when there is more.
-    pub watch: bool,
+    /// The session of the reader: whatever moves is told under its place there, once. Without one,
+    /// the fetch is told once when there is more.
+    pub session: Option<Key>,
     /// What it wants.
     pub asks: Vec<FetchAsk>,
 }
@@ -118,6 +121,11 @@ impl Fetched {
             diverging: None,
             slices: Vec::new(),
         }
+    }
+
+    /// The log's marks as they were: (high watermark, log start).
+    pub fn marks(&self) -> (i64, i64) {
+        (self.high_watermark, self.log_start)
     }
 
     /// Bytes of records.
@@ -174,13 +182,15 @@ pub enum Message {
     Produce { request: Key, acks: Acks, version: i16, parts: Vec<ProducePart> },
     /// Answers to [`Message::Produce`].
     Produced { request: Key, results: Vec<Produced> },
-    /// Read these; answer with [`Message::Fetched`], then, if `watch`, say once with
-    /// [`Message::Wake`] when any of them has more.
+    /// Read these; answer with [`Message::Fetched`], then say once with [`Message::Wake`] or
+    /// [`Message::Moved`] when any of them has more.
     Fetch(FetchPart),
     /// The answer to [`Message::Fetch`].
     Fetched { request: Key, pass: u32, results: Vec<Fetched> },
     /// A fetch's partitions have more.
     Wake { request: Key },
+    /// These places of a fetch session have moved.
+    Moved { session: Key, places: Vec<u32> },
     /// Find these offsets.
     Offsets { request: Key, asks: Vec<OffsetAsk> },
     /// The answer to [`Message::Offsets`].

@@ -62,6 +62,17 @@ pub struct Watcher {
     pub request: Key,
 }
 
+/// A place in a fetch session on some shard, to be looked at when the partition moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionWatcher {
+    /// The shard that has the session.
+    pub shard: usize,
+    /// The session there.
+    pub session: Key,
+    /// The partition's place in it.
+    pub place: u32,
+}
+
 /// Events that [`Partition::advance`] found.
 #[derive(Debug, Default)]
 pub struct Advanced {
@@ -69,6 +80,8 @@ pub struct Advanced {
     pub acknowledged: Vec<(Waiter, ErrorCode)>,
     /// Watchers to wake.
     pub woken: Vec<Watcher>,
+    /// Places in sessions to look at.
+    pub moved: Vec<SessionWatcher>,
 }
 
 /// See the module's head.
@@ -88,6 +101,7 @@ pub struct Partition<M: Memory> {
     leader_waiters: VecDeque<(i64, Waiter)>,
     all_waiters: VecDeque<(i64, Waiter)>,
     watchers: Vec<Watcher>,
+    session_watchers: Vec<SessionWatcher>,
 }
 
 type SliceOf<M> = <<M as Memory>::Chunk as Chunk>::Slice;
@@ -113,6 +127,7 @@ impl<M: Memory> Partition<M> {
             leader_waiters: VecDeque::new(),
             all_waiters: VecDeque::new(),
             watchers: Vec::new(),
+            session_watchers: Vec::new(),
         }
     }
 
@@ -166,6 +181,23 @@ impl<M: Memory> Partition<M> {
         }
     }
 
+    /// The same for a place in a session. Nobody takes it back: a session that is gone does not
+    /// hear of it, and the one that takes its place in the table takes this over.
+    pub fn watch_session(&mut self, watcher: SessionWatcher) {
+        let same = |other: &&mut SessionWatcher| {
+            other.shard == watcher.shard && other.session.place() == watcher.session.place()
+        };
+        match self.session_watchers.iter_mut().find(same) {
+            Some(other) => *other = watcher,
+            None => self.session_watchers.push(watcher),
+        }
+    }
+
+    fn wake_all(&mut self, out: &mut Advanced) {
+        out.woken.append(&mut self.watchers);
+        out.moved.append(&mut self.session_watchers);
+    }
+
     /// `watcher` no longer cares.
     pub fn unwatch(&mut self, watcher: Watcher) {
         self.watchers.retain(|other| *other != watcher);
@@ -184,7 +216,7 @@ impl<M: Memory> Partition<M> {
         release(&mut self.all_waiters, high_watermark, out);
         if high_watermark > self.high_watermark {
             self.high_watermark = high_watermark;
-            out.woken.append(&mut self.watchers);
+            self.wake_all(out);
         }
     }
 
@@ -193,7 +225,7 @@ impl<M: Memory> Partition<M> {
         for (_, waiter) in self.leader_waiters.drain(..).chain(self.all_waiters.drain(..)) {
             out.acknowledged.push((waiter, code));
         }
-        out.woken.append(&mut self.watchers);
+        self.wake_all(out);
     }
 
     /// What a fetch of `from` may be given now: whole batches below the high watermark.
@@ -240,7 +272,7 @@ impl<M: Memory> Partition<M> {
         }
         if before > self.log.log_start_offset() {
             self.log.advance_log_start(before);
-            out.woken.append(&mut self.watchers);
+            self.wake_all(out);
         }
         Ok(self.log.log_start_offset())
     }

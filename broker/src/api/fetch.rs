@@ -1,26 +1,31 @@
 //! Fetch · key 1 · v4–18.  v12: diverging epochs (KIP-595).  v13: topics by id.  v16: who leads
-//! instead (KIP-951). Not done yet: sessions (every answer says session 0, which is legal),
-//! followers, read_committed beyond "nothing is transactional here", so the last stable offset is
-//! the high watermark.
+//! instead (KIP-951). Not done yet: followers, read_committed beyond "nothing is transactional
+//! here", so the last stable offset is the high watermark.
 //!
 //! The path: one *pass* reads what there is, from each partition's memory, from its files, or from
 //! the owner's shard; if that is not enough yet, the fetch watches its partitions and another pass
 //! runs when a high watermark moves (rule 45). Nothing polls. A fetch that another shard asks for
-//! is the same thing with another [`Origin`].
+//! is the same thing with another [`Origin`]; one that goes on with a session (KIP-227) looks at
+//! less ([`sessions`]).
+
+mod sessions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringlog_shard::buf::Slice;
 use ringlog_storage::ReadPlan;
-use ringlog_wire::api::fetch::{PartitionResult, PartitionView, RequestView, ResponseWriter};
+use ringlog_wire::api::fetch::{
+    PartitionResult, PartitionView, RequestView, ResponseWriter, TopicView,
+};
 use ringlog_wire::error::ErrorCode;
 use ringlog_wire::{frame, header};
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
+use crate::fetch_session::{EPOCH_FIRST, EPOCH_LAST};
 use crate::message::{FetchAsk, FetchPart, Fetched, Message, TopicPartition};
-use crate::partition::{TopicName, Watcher};
+use crate::partition::{SessionWatcher, TopicName, Watcher};
 use crate::session::{OUTPUT_PER_CONNECTION_MAX, Reply};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
 use crate::slab::Key;
@@ -33,19 +38,34 @@ const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug)]
 enum Origin {
     Client(ReplyTo),
-    /// Another shard's fetch; with `watch` it wants to know once when there is more.
+    /// Another shard's fetch, which wants to know once when there is more.
     Shard {
         shard: usize,
         request: Key,
         pass: u32,
-        watch: bool,
+        session: Option<Key>,
     },
 }
+
+/// How much of what it asks for the reader wants to be told (rule 49).
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    /// All of it.
+    Sessionless,
+    /// All of it, and it would have a session from then on.
+    New { by_id: bool },
+    /// What is news to this session.
+    Session(Key),
+}
+
+/// Topics with the number of their asks, and the asks, each with its place.
+type Planned = (Vec<(Arc<TopicName>, usize)>, Vec<(FetchAsk, Result<Place, ErrorCode>)>);
 
 /// A fetch in progress.
 #[derive(Debug)]
 pub struct PendingFetch {
     origin: Origin,
+    reader: Reader,
     /// Each topic and how many of the asks are its.
     topics: Vec<(Arc<TopicName>, usize)>,
     asks: Vec<(FetchAsk, Result<Place, ErrorCode>)>,
@@ -67,21 +87,31 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
-    if view.session_id() != 0 && view.session_epoch() != -1 {
-        // We never gave out a session (rule 49).
-        return Outcome::Reply(reply(
-            to,
-            ErrorCode::FetchSessionIdNotFound,
-            &[],
-            Vec::new(),
-            shell,
-        ));
-    }
     if view.topics().map(|topic| topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
         return Outcome::Close(format!("Fetch names more than {PARTITIONS_MAX} partitions"));
     }
-    let pending = plan(shell, core, to, &view);
+    let reader = match view.session_epoch() {
+        epoch @ (EPOCH_FIRST | EPOCH_LAST) => {
+            // Whatever session it had ends.
+            shell.fetch_sessions.close(view.session_id());
+            match epoch {
+                EPOCH_FIRST => Reader::New { by_id: to.version >= 13 },
+                _ => Reader::Sessionless,
+            }
+        }
+        _ => match shell.go_on_with_session(core, &view) {
+            Ok(Some(session)) => Reader::Session(session),
+            Ok(None) => Reader::Sessionless,
+            Err(code) => return Outcome::Reply(reply(to, (code, 0), &[], Vec::new(), shell)),
+        },
+    };
+    let pending = plan(shell, core, to, &view, reader);
     let key = shell.fetches.insert(pending);
+    if let Reader::Session(session) = reader
+        && let Some(session) = shell.fetch_sessions.get_mut(session)
+    {
+        session.waiting = Some(key);
+    }
     if let Some(session) = shell.sessions.get_mut(&to.conn) {
         session.fetches.push(key);
     }
@@ -89,13 +119,20 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     Outcome::Parked
 }
 
-fn plan(shell: &Shell, core: &ShardCore, to: ReplyTo, view: &RequestView<'_>) -> PendingFetch {
+fn plan(
+    shell: &Shell,
+    core: &ShardCore,
+    to: ReplyTo,
+    view: &RequestView<'_>,
+    reader: Reader,
+) -> PendingFetch {
     let at_least_0 = |n: i32| usize::try_from(n).unwrap_or(0);
     let wait = Duration::from_millis(at_least_0(view.max_wait_ms()) as u64).min(FETCH_WAIT_MAX);
     let bytes_max =
         at_least_0(view.max_bytes()).min(shell.shared.config.defaults.fetch_max_bytes as usize);
     let mut pending = PendingFetch {
         origin: Origin::Client(to),
+        reader,
         topics: Vec::new(),
         asks: Vec::new(),
         results: Vec::new(),
@@ -106,16 +143,16 @@ fn plan(shell: &Shell, core: &ShardCore, to: ReplyTo, view: &RequestView<'_>) ->
         deadline: core.now() + wait,
         woken: false,
     };
+    if matches!(reader, Reader::Session(_)) {
+        return pending; // each pass asks the session
+    }
     for view in view.topics() {
         let by_id = to.version >= 13;
         let topic = match by_id {
             true => shell.topics.with_id(view.topic_id),
             false => shell.topics.named(view.name),
         };
-        let name = match topic {
-            Some(topic) => Arc::clone(&topic.name),
-            None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
-        };
+        let name = shell.topic_name(&view, by_id);
         let before = pending.asks.len();
         for partition in view.partitions() {
             let place = topic.and_then(|topic| topic.place(partition.index));
@@ -140,13 +177,46 @@ fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
         offset: view.fetch_offset,
         last_fetched_epoch: view.last_fetched_epoch,
         bytes_max: usize::try_from(view.max_bytes).unwrap_or(0),
+        place: 0,
     }
 }
 
+/// Neighbours of the same topic go together.
+fn group(names: impl Iterator<Item = Arc<TopicName>>) -> Vec<(Arc<TopicName>, usize)> {
+    let mut groups: Vec<(Arc<TopicName>, usize)> = Vec::new();
+    for name in names {
+        match groups.last_mut() {
+            Some((last, count)) if Arc::ptr_eq(last, &name) => *count += 1,
+            _ => groups.push((name, 1)),
+        }
+    }
+    groups
+}
+
 impl Shell {
+    /// The names of the topic that a request names.
+    fn topic_name(&self, view: &TopicView<'_>, by_id: bool) -> Arc<TopicName> {
+        let topic = match by_id {
+            true => self.topics.with_id(view.topic_id),
+            false => self.topics.named(view.name),
+        };
+        match topic {
+            Some(topic) => Arc::clone(&topic.name),
+            None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
+        }
+    }
+
     /// Reads everything the fetch asks for, once.
     fn fetch_pass(&mut self, core: &mut ShardCore, key: Key) {
+        let Some(reader) = self.fetches.get(key).map(|pending| pending.reader) else { return };
+        let asks = match reader {
+            Reader::Session(session) => Some(self.session_asks(session).unwrap_or_default()),
+            _ => None,
+        };
         let Some(pending) = self.fetches.get_mut(key) else { return };
+        if let Some(asks) = asks {
+            (pending.topics, pending.asks) = asks;
+        }
         pending.pass = pending.pass.wrapping_add(1);
         pending.woken = false;
         let pass = pending.pass;
@@ -187,10 +257,13 @@ impl Shell {
         pending.asks = asks;
         pending.results = results;
         pending.outstanding = reads.len() + remote.len();
-        let watch = true;
+        let session = match reader {
+            Reader::Session(session) => Some(session),
+            _ => None,
+        };
         for (shard, asks) in remote {
             // Each owner reads within the whole answer's limit; what is too much is dropped later.
-            let part = FetchPart { request: key, pass, bytes_max, watch, asks };
+            let part = FetchPart { request: key, pass, bytes_max, session, asks };
             self.post(core, shard, Message::Fetch(part));
         }
         for (at, from, upto, bytes_max, place, plan) in reads {
@@ -279,15 +352,19 @@ impl Shell {
     /// Everything was read once: answer, or wait for more.
     fn fetch_pass_done(&mut self, core: &mut ShardCore, key: Key) {
         let Some(pending) = self.fetches.get(key) else { return };
-        if let Origin::Shard { shard, request, pass, watch } = pending.origin {
-            return self.answer_shard(core, key, (shard, request, pass), watch);
+        if let Origin::Shard { shard, request, pass, session } = pending.origin {
+            return self.answer_shard(core, key, (shard, request, pass), session);
         }
+        let has_session = match pending.reader {
+            Reader::Session(session) => self.fetch_sessions.get(session).is_some(),
+            _ => false,
+        };
         let bytes: usize = pending.results.iter().map(Fetched::bytes).sum();
         let told = |r: &Fetched| !r.error.is_none() || r.diverging.is_some();
         let enough = bytes >= pending.bytes_min
             || pending.results.iter().any(told)
             || pending.deadline <= core.now()
-            || pending.asks.is_empty()
+            || (pending.asks.is_empty() && !has_session)
             || self.stopping;
         if enough {
             return self.answer_fetch(core, key);
@@ -296,21 +373,25 @@ impl Shell {
         // What is not enough yet is read again when there is more: memory is not held meanwhile.
         let moved = pending.woken
             || pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
-                matches!(*place, Ok(Place::Open(slot))
-                    if self.high_watermark(slot) != Some(result.high_watermark))
+                matches!(*place, Ok(Place::Open(slot)) if self.marks(slot) != Some(result.marks()))
             });
         if moved {
             return self.fetch_pass(core, key);
         }
-        self.watch_all(key, Watcher { shard: self.shard, request: key }, true);
+        match pending.reader {
+            Reader::Session(session) => self.watch_session(key, session),
+            _ => self.watch_all(key, Watcher { shard: self.shard, request: key }, true),
+        }
         self.deadlines.insert((deadline, key));
         if let Some(pending) = self.fetches.get_mut(key) {
             pending.results.iter_mut().for_each(|result| result.slices.clear());
         }
     }
 
-    fn high_watermark(&self, slot: Key) -> Option<i64> {
-        self.logs.get(slot).map(|hosted| hosted.partition.high_watermark())
+    /// (high watermark, log start) as they are.
+    fn marks(&self, slot: Key) -> Option<(i64, i64)> {
+        let partition = &self.logs.get(slot)?.partition;
+        Some((partition.high_watermark(), partition.log.log_start_offset()))
     }
 
     /// Begins or ends watching the partitions of fetch `key` that are here.
@@ -342,8 +423,18 @@ impl Shell {
         }
     }
 
+    /// The client asks for something else already: it gets what there is.
+    fn hurry_fetch(&mut self, core: &mut ShardCore, key: Key) {
+        let now = core.now();
+        let Some(pending) = self.fetches.get_mut(key) else { return };
+        self.deadlines.remove(&(pending.deadline, key));
+        pending.deadline = now;
+        self.expire_fetch(core, key);
+    }
+
     /// Nobody waits for this fetch any more.
     pub(crate) fn drop_fetch(&mut self, key: Key) {
+        self.leave_session(key);
         self.watch_all(key, Watcher { shard: self.shard, request: key }, false);
         if let Some(pending) = self.fetches.remove(key) {
             self.deadlines.remove(&(pending.deadline, key));
@@ -352,10 +443,10 @@ impl Shell {
 
     fn answer_fetch(&mut self, core: &mut ShardCore, key: Key) {
         self.watch_all(key, Watcher { shard: self.shard, request: key }, false);
-        let Some(pending) = self.fetches.remove(key) else { return };
+        let Some(mut pending) = self.fetches.remove(key) else { return };
         self.deadlines.remove(&(pending.deadline, key));
         let Origin::Client(to) = pending.origin else { return };
-        let mut results = within(pending.results, pending.bytes_max);
+        let mut results = within(std::mem::take(&mut pending.results), pending.bytes_max);
         if let Some(session) = self.sessions.get_mut(&to.conn) {
             session.fetches.retain(|other| *other != key);
         }
@@ -364,20 +455,31 @@ impl Shell {
             results.iter_mut().for_each(|result| result.slices.clear());
         }
         self.count_fetched(&pending.asks, &results);
-        let reply = reply(to, ErrorCode::None, &pending.topics, results, self);
+        let (topics, results, session) = match pending.reader {
+            Reader::Sessionless => (pending.topics, results, 0),
+            Reader::New { by_id } => {
+                let session = self.begin_session(core, &pending, &results, by_id);
+                (pending.topics, results, session)
+            }
+            Reader::Session(session) => self.tell_session(session, &pending, results),
+        };
+        let gone = session == 0 && matches!(pending.reader, Reader::Session(_));
+        let error = if gone { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
+        let reply = reply(to, (error, session), &topics, results, self);
         self.reply(core, to.conn, to.sequence, Some(reply));
     }
 
     /// Another shard's fetch wants these partitions of this shard.
     pub(crate) fn fetch_for(&mut self, core: &mut ShardCore, shard: usize, part: FetchPart) {
-        let FetchPart { request, pass, bytes_max, watch, asks } = part;
+        let FetchPart { request, pass, bytes_max, session, asks } = part;
         let place = |ask: &FetchAsk| {
             let topic = self.topics.with_id(ask.from.topic).ok_or(ErrorCode::UnknownTopicId)?;
             topic.place(ask.from.index).ok_or(ErrorCode::UnknownTopicOrPartition)
         };
         let places: Vec<_> = asks.iter().map(place).collect();
         let pending = PendingFetch {
-            origin: Origin::Shard { shard, request, pass, watch },
+            origin: Origin::Shard { shard, request, pass, session },
+            reader: Reader::Sessionless,
             topics: Vec::new(),
             bytes_max,
             asks: asks.into_iter().zip(places).collect(),
@@ -397,23 +499,41 @@ impl Shell {
         core: &mut ShardCore,
         key: Key,
         (shard, request, pass): (usize, Key, u32),
-        watch: bool,
+        session: Option<Key>,
     ) {
-        let moved = self.fetches.get(key).is_some_and(|pending| {
-            pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
+        let Some(pending) = self.fetches.get(key) else { return };
+        let moved: Vec<u32> = pending
+            .asks
+            .iter()
+            .zip(&pending.results)
+            .filter(|((_, place), result)| {
                 matches!(*place, Ok(Place::Open(slot))
-                    if result.high_watermark >= 0
-                        && self.high_watermark(slot) != Some(result.high_watermark))
+                    if result.high_watermark >= 0 && self.marks(slot) != Some(result.marks()))
             })
-        });
-        if watch {
-            self.watch_all(key, Watcher { shard, request }, true);
+            .map(|((ask, _), _)| ask.place)
+            .collect();
+        match session {
+            None => self.watch_all(key, Watcher { shard, request }, true),
+            Some(session) => self.watch_places(key, shard, session),
         }
         let Some(pending) = self.fetches.remove(key) else { return };
         let results = pending.results;
         self.post(core, shard, Message::Fetched { request, pass, results });
-        if moved && watch {
-            self.post(core, shard, Message::Wake { request });
+        match session {
+            _ if moved.is_empty() => {}
+            None => self.post(core, shard, Message::Wake { request }),
+            Some(session) => self.post(core, shard, Message::Moved { session, places: moved }),
+        }
+    }
+
+    /// Another shard's session watches what fetch `key` has looked at here for it.
+    fn watch_places(&mut self, key: Key, shard: usize, session: Key) {
+        let Some(pending) = self.fetches.get(key) else { return };
+        for (ask, place) in &pending.asks {
+            let Ok(Place::Open(slot)) = *place else { continue };
+            let Some(hosted) = self.logs.get_mut(slot) else { continue };
+            let watcher = SessionWatcher { shard, session, place: ask.place };
+            hosted.partition.watch_session(watcher);
         }
     }
 
@@ -456,14 +576,14 @@ fn within(mut results: Vec<Fetched>, bytes_max: usize) -> Vec<Fetched> {
 
 fn reply(
     to: ReplyTo,
-    error: ErrorCode,
+    (error, session): (ErrorCode, i32),
     topics: &[(Arc<TopicName>, usize)],
     results: Vec<Fetched>,
     shell: &Shell,
 ) -> Reply<Slice> {
     let mut out = Vec::with_capacity(128 + 64 * results.len());
     let start = header::begin_response(to.api, to.version, to.correlation_id, &mut out);
-    let mut writer = ResponseWriter::new(to.version, 0, error, 0, topics.len(), &mut out);
+    let mut writer = ResponseWriter::new(to.version, 0, error, session, topics.len(), &mut out);
     let mut splices = Vec::new();
     let mut leaders = Vec::new();
     let mut results = results.into_iter();

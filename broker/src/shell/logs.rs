@@ -19,7 +19,7 @@ use crate::config::Io;
 use crate::memory::{LogMemory, LogWrite};
 use crate::message::{Message, Produced, TopicPartition};
 use crate::metrics::{DiskKindOf, TopicCounters};
-use crate::partition::{Advanced, Partition, Waiter, Watcher};
+use crate::partition::{Advanced, Partition, SessionWatcher, Waiter, Watcher};
 use crate::slab::Key;
 use crate::topics::Place;
 
@@ -150,6 +150,15 @@ impl Shell {
             match shard == self.shard {
                 true => self.wake_fetch(core, request),
                 false => self.post(core, shard, Message::Wake { request }),
+            }
+        }
+        for SessionWatcher { shard, session, place } in advanced.moved.drain(..) {
+            match shard == self.shard {
+                true => self.session_moved(core, session, &[place]),
+                false => {
+                    let places = vec![place];
+                    self.post(core, shard, Message::Moved { session, places });
+                }
             }
         }
     }

@@ -94,6 +94,7 @@ pub struct Shell {
     pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
     pub(crate) produces: Slab<PendingProduce>,
     pub(crate) fetches: Slab<PendingFetch>,
+    pub(crate) fetch_sessions: crate::fetch_session::Sessions,
     pub(crate) offsets: Slab<PendingOffsets>,
     pub(crate) asks: Slab<PendingAsks>,
     pub(crate) controls: Slab<PendingControl>,
@@ -163,6 +164,7 @@ impl Shell {
             sessions: HashMap::new(),
             produces: Slab::default(),
             fetches: Slab::default(),
+            fetch_sessions: crate::fetch_session::Sessions::default(),
             offsets: Slab::default(),
             asks: Slab::default(),
             controls: Slab::default(),
@@ -243,6 +245,7 @@ impl Shell {
                 self.fetched(core, request, pass, results);
             }
             Message::Wake { request } => self.wake_fetch(core, request),
+            Message::Moved { session, places } => self.session_moved(core, session, &places),
             Message::Offsets { request, asks } => self.offsets_for(core, from, request, asks),
             Message::OffsetsFound { request, results } => {
                 self.offsets_found(core, request, results)
