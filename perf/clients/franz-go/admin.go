@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sort"
@@ -215,7 +216,8 @@ func configs(b *broker) (string, error) {
 			delete(last, name)
 		}
 	}
-	return fmt.Sprintf("before: %s | after: %s | last: %s", joined(before), joined(after), joined(last)), nil
+	return fmt.Sprintf("before: %s | after: %s | last: %s",
+		joined(before), joined(after), joined(last)), nil
 }
 
 // wholeConfigs uses the older AlterConfigs, which states all settings of a topic.
@@ -377,28 +379,34 @@ func offsets(b *broker) (string, error) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		got, _ := listed.Lookup(topic, 0)
-		shown = append(shown, fmt.Sprintf("%s: %d at %d, epoch %d", what, got.Offset, got.Timestamp, got.LeaderEpoch))
+		shown = append(shown, fmt.Sprintf("%s: %d at %d, epoch %d",
+			what, got.Offset, got.Timestamp, got.LeaderEpoch))
 		return nil
 	}
-	ask := func(what string, list func() (kadm.ListedOffsets, error)) {
-		if err != nil {
-			return
+	questions := []struct {
+		what string
+		ask  func(context.Context, ...string) (kadm.ListedOffsets, error)
+	}{
+		{"earliest", b.admin.ListStartOffsets},
+		{"latest", b.admin.ListEndOffsets},
+		{"committed", b.admin.ListCommittedOffsets},
+		{"max", b.admin.ListMaxTimestampOffsets},
+		{"local", b.admin.ListLocalLogStartOffsets},
+		{"remote", b.admin.ListLatestRemoteOffsets},
+	}
+	for _, question := range questions {
+		listed, err := question.ask(b.context, topic)
+		if err := note(question.what, listed, err); err != nil {
+			return "", err
 		}
-		listed, failure := list()
-		err = note(what, listed, failure)
 	}
-	ask("earliest", func() (kadm.ListedOffsets, error) { return b.admin.ListStartOffsets(b.context, topic) })
-	ask("latest", func() (kadm.ListedOffsets, error) { return b.admin.ListEndOffsets(b.context, topic) })
-	ask("committed", func() (kadm.ListedOffsets, error) { return b.admin.ListCommittedOffsets(b.context, topic) })
-	ask("max", func() (kadm.ListedOffsets, error) { return b.admin.ListMaxTimestampOffsets(b.context, topic) })
-	ask("local", func() (kadm.ListedOffsets, error) { return b.admin.ListLocalLogStartOffsets(b.context, topic) })
-	ask("remote", func() (kadm.ListedOffsets, error) { return b.admin.ListLatestRemoteOffsets(b.context, topic) })
 	for _, after := range []int64{0, 42_000, 42_001, 99_000, 99_001} {
-		ask(fmt.Sprintf("from %d", after), func() (kadm.ListedOffsets, error) {
-			return b.admin.ListOffsetsAfterMilli(b.context, timeFirst+after, topic)
-		})
+		listed, err := b.admin.ListOffsetsAfterMilli(b.context, timeFirst+after, topic)
+		if err := note(fmt.Sprintf("from %d", after), listed, err); err != nil {
+			return "", err
+		}
 	}
-	return strings.Join(shown, "; "), err
+	return strings.Join(shown, "; "), nil
 }
 
 func leaderEpochs(b *broker) (string, error) {
@@ -484,9 +492,7 @@ func cluster(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hasRack := false
 	for _, broker := range got.Brokers {
-		hasRack = hasRack || broker.Rack != nil
 		if broker.Port <= 0 || broker.Host == "" {
 			return "", fmt.Errorf("broker %d is at %q:%d", broker.NodeID, broker.Host, broker.Port)
 		}
@@ -500,8 +506,8 @@ func cluster(b *broker) (string, error) {
 			return "", version.Err
 		}
 	}
-	return fmt.Sprintf("controller listed: %v, cluster id: %v, racks: %v, api versions of all: %v",
-		slices.Contains(got.Brokers.NodeIDs(), got.Controller), got.Cluster != "", hasRack,
+	return fmt.Sprintf("controller listed: %v, cluster id: %v, api versions of all: %v",
+		slices.Contains(got.Brokers.NodeIDs(), got.Controller), got.Cluster != "",
 		len(versions) == len(got.Brokers)), nil
 }
 

@@ -43,7 +43,8 @@ func recordChecks() []check {
 	acks := map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}
 	for _, name := range []string{"0", "1", "all"} {
 		add("acks/"+name, func(b *broker) (string, error) {
-			options := []kgo.Opt{kgo.RequiredAcks(acks[name]), plain, kgo.ProducerBatchCompression(kgo.NoCompression())}
+			uncompressed := kgo.ProducerBatchCompression(kgo.NoCompression())
+			options := []kgo.Opt{kgo.RequiredAcks(acks[name]), plain, uncompressed}
 			return b.roundTrip("acks-"+name, 1, 100, 0, options...)
 		})
 	}

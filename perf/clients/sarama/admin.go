@@ -184,7 +184,8 @@ func configs(b *broker) (string, error) {
 			delete(last, name)
 		}
 	}
-	return fmt.Sprintf("before: %s | after: %s | last: %s", joined(before), joined(after), joined(last)), nil
+	return fmt.Sprintf("before: %s | after: %s | last: %s",
+		joined(before), joined(after), joined(last)), nil
 }
 
 // wholeConfigs uses the older AlterConfigs, which states all settings of a topic.
