@@ -21,6 +21,9 @@ pub const SHARDS_MAX: usize = 256;
 /// The least memory that a shard can work in, bytes.
 pub const MEMORY_PER_SHARD_MIN: u64 = 32 << 20;
 
+const HTTP_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9644);
+
 /// How clients find the shard that owns a partition (architecture §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,7 +83,9 @@ pub enum FetchPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For people, in colours on a terminal.
+    Auto,
+    /// For people, without colours.
     Text,
     /// One JSON object a line.
     Json,
@@ -131,15 +136,31 @@ pub struct Flags {
     /// Run each shard's loop inside a glommio executor or bare [default: glommio]
     #[arg(long, env = "RINGLOG_EXECUTOR")]
     pub executor: Option<Executor>,
-    /// Log lines for people or as JSON [default: text]
+    /// Log lines for people or as JSON [default: auto]
     #[arg(long, env = "RINGLOG_LOG_FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
+    /// Which log lines, as `debug` or `info,ringlog_broker=debug` [default: info]
+    #[arg(long, env = "RINGLOG_LOG", value_name = "FILTER", global = true)]
+    pub log: Option<String>,
+    /// Address of /metrics, /health and /ready, or `none` [default: 127.0.0.1:9644]
+    #[arg(long, env = "RINGLOG_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
     /// A broker default by Kafka's name, as num.partitions=4; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Broker defaults by Kafka's name in the TOML file: a table `[kafka]`
     #[arg(skip)]
     pub kafka: BTreeMap<String, toml::Value>,
+}
+
+/// Where the control thread listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpListen {
+    /// The address.
+    pub address: SocketAddr,
+    /// The user asked for it: a broker that cannot listen there does not start. The default may be
+    /// another broker's.
+    pub is_explicit: bool,
 }
 
 /// What hosts a shard's loop (architecture §8).
@@ -181,6 +202,8 @@ pub struct Config {
     pub spin: Duration,
     /// The loop's host.
     pub executor: Executor,
+    /// Where /metrics, /health and /ready are; `None`: nowhere.
+    pub http_listen: Option<HttpListen>,
     /// Broker defaults under Kafka's names.
     pub defaults: BrokerDefaults,
     /// What the user set, under the broker's names, as far as topics take their defaults from it.
@@ -281,7 +304,9 @@ impl Config {
         if durability != DurabilityFlag::Written {
             statics.insert(DURABILITY.into(), durability.name().into());
         }
+        let http_listen = http_listen(flags.http_listen.or(file.http_listen).as_deref())?;
         Ok(Config {
+            http_listen,
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or("./ringlog-data".into()),
             listen,
             advertised_host,
@@ -309,6 +334,19 @@ impl Config {
         }
         address
     }
+}
+
+fn http_listen(text: Option<&str>) -> Result<Option<HttpListen>, String> {
+    let Some(text) = text else {
+        return Ok(Some(HttpListen { address: HTTP_LISTEN_DEFAULT, is_explicit: false }));
+    };
+    if text == "none" {
+        return Ok(None);
+    }
+    let address = text.parse().map_err(|_| {
+        format!("--http-listen: expected an address as 127.0.0.1:9644 or none, found {text:?}")
+    })?;
+    Ok(Some(HttpListen { address, is_explicit: true }))
 }
 
 fn advertised_host(host: Option<String>, listen: SocketAddr) -> Result<String, String> {
@@ -398,6 +436,18 @@ mod tests {
     }
 
     #[test]
+    fn the_control_thread_listens_where_it_is_told() {
+        let listen = |text: Option<&str>| {
+            let http_listen = text.map(str::to_string);
+            let config = resolve(Flags { http_listen, ..Flags::default() }).unwrap();
+            config.http_listen.map(|at| (at.address.to_string(), at.is_explicit))
+        };
+        assert_eq!(listen(None), Some(("127.0.0.1:9644".into(), false)));
+        assert_eq!(listen(Some("0.0.0.0:80")), Some(("0.0.0.0:80".into(), true)));
+        assert_eq!(listen(Some("none")), None);
+    }
+
+    #[test]
     fn memory_limits_are_looked_for_in_all_groups_above() {
         let files = Machine::memory_limit_files("0::/a/b\n");
         let v2 = [
@@ -433,6 +483,8 @@ mod tests {
         assert!(err(Flags { memory: Some("1M".into()), ..Flags::default() }).contains("64 MiB"));
         assert!(err(Flags { memory: Some("lots".into()), ..Flags::default() }).contains("512M"));
         assert!(err(Flags { shards: Some(0), ..Flags::default() }).contains("expected 1"));
+        let http = |text: &str| Flags { http_listen: Some(text.into()), ..Flags::default() };
+        assert!(err(http("9644")).contains("127.0.0.1:9644"));
         assert!(err(Flags { node_id: Some(-1), ..Flags::default() }).contains("--node-id"));
         assert!(err(Flags { set: vec!["nope".into()], ..Flags::default() }).contains("KEY=VALUE"));
         assert!(err(Flags { set: vec!["a.b=1".into()], ..Flags::default() }).contains("a.b"));

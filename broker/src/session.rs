@@ -6,6 +6,7 @@
 //! [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for their replies, more stay unread.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use crate::fair::Share;
 use crate::slab::Key;
@@ -35,9 +36,18 @@ impl<S> From<Vec<u8>> for Reply<S> {
     }
 }
 
+/// A request that was read: which API, and when, on the turn's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The API's key.
+    pub key: i16,
+    /// When it was read.
+    pub at: Instant,
+}
+
 #[derive(Debug)]
 enum Slot<S> {
-    Waiting,
+    Waiting(Started),
     /// `None`: answered by silence (Produce with acks = 0).
     Ready(Option<Reply<S>>),
 }
@@ -159,24 +169,26 @@ impl<S> Session<S> {
     }
 
     /// A new request was read: its sequence, under which its reply is given.
-    pub fn begin(&mut self) -> u64 {
+    pub fn begin(&mut self, started: Started) -> u64 {
         assert!(self.slots.len() < INFLIGHT_PER_CONNECTION_MAX, "the caller stalls before");
-        self.slots.push_back(Slot::Waiting);
+        self.slots.push_back(Slot::Waiting(started));
         self.first + self.slots.len() as u64 - 1
     }
 
     /// The latest request was not handled after all (it will be read again).
     pub fn unbegin(&mut self) {
         let slot = self.slots.pop_back();
-        assert!(matches!(slot, Some(Slot::Waiting)), "only the latest, unanswered request");
+        assert!(matches!(slot, Some(Slot::Waiting(_))), "only the latest, unanswered request");
     }
 
-    /// Request `sequence` is answered, with silence if `None`.
-    pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) {
+    /// Request `sequence` is answered, with silence if `None`. Says what was given to
+    /// [`Session::begin`].
+    pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) -> Started {
         let index = sequence.checked_sub(self.first).expect("a request is answered once");
         let slot = &mut self.slots[usize::try_from(index).expect("a small index")];
-        assert!(matches!(slot, Slot::Waiting), "a request is answered once");
-        *slot = Slot::Ready(reply);
+        let waiting = std::mem::replace(slot, Slot::Ready(reply));
+        let Slot::Waiting(started) = waiting else { panic!("a request is answered once") };
+        started
     }
 
     /// The next reply in request order, if it is ready.
@@ -199,6 +211,11 @@ mod tests {
         Session::new("127.0.0.1:1".parse().unwrap(), 0)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "any time will do")]
+    fn started() -> Started {
+        Started { key: 0, at: Instant::now() }
+    }
+
     fn reply(n: u8) -> Option<Reply<()>> {
         Some(vec![n].into())
     }
@@ -206,7 +223,7 @@ mod tests {
     #[test]
     fn replies_leave_in_request_order() {
         let mut s = session();
-        let (a, b, c) = (s.begin(), s.begin(), s.begin());
+        let (a, b, c) = (s.begin(started()), s.begin(started()), s.begin(started()));
         s.answer(c, reply(3));
         assert!(s.next_reply().is_none());
         s.answer(a, reply(1));

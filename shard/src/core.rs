@@ -19,6 +19,7 @@ use crate::fs::File;
 use crate::helper::Helper;
 use crate::output::Spares;
 use crate::service::{CloseReason, ConnId, ShardId};
+use crate::stats::{self, CoreStats, Counts};
 use crate::uring::{Group, Ring};
 
 /// Below this size a copy is cheaper than a zero-copy send.
@@ -50,6 +51,7 @@ pub struct Core<M> {
     pub(crate) mailbox: Arc<Mailbox<M>>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) limits: Limits,
+    pub(crate) counts: Counts,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) stopping: bool,
     /// Connections with something new to send.
@@ -91,6 +93,7 @@ impl<M: Send + 'static> Core<M> {
             mailbox: parts.mailbox,
             listening: parts.listening,
             limits: parts.limits,
+            counts: Counts::default(),
             wake_at: None,
             stopping: false,
             dirty: Vec::new(),
@@ -143,6 +146,21 @@ impl<M: Send + 'static> Core<M> {
     /// Connections of this shard, with those still being taken down.
     pub fn connections(&self) -> usize {
         self.conns.len()
+    }
+
+    /// What the loop has counted about itself. Costs a system call.
+    pub fn stats(&self) -> CoreStats {
+        let Counts { turns, turns_busy, messages, connections_refused } = self.counts;
+        CoreStats {
+            cpu: stats::thread_cpu(),
+            turns,
+            turns_busy,
+            submissions: self.ring.submissions(),
+            messages,
+            messages_waiting: self.bus.waiting(),
+            connections: self.connections(),
+            connections_refused,
+        }
     }
 
     /// Sends bytes, by copying them. All output of a turn leaves a connection together.

@@ -213,7 +213,10 @@ impl Shell {
                 match self.append(core, slot, acks, plan.version, records, waiter) {
                     Ok(()) if acks == Acks::None => Entry::done(to.index),
                     Ok(()) => Entry::waiting(to.index),
-                    Err((error, why)) => Entry::refused(to.index, error, Some(why)),
+                    Err((error, why)) => {
+                        self.topic_counts(place, to.topic).refused();
+                        Entry::refused(to.index, error, Some(why))
+                    }
                 }
             }
             Place::Remote(shard) if self.shared.config.advertise == Advertise::Node => {
@@ -264,6 +267,8 @@ impl Shell {
         let appended = partition
             .append(now_ms, &mut PoolMemory(core.pool()), &batch)
             .map_err(|error| (error, "The log did not take the batch."))?;
+        let records = (appended.last_offset + 1 - appended.base_offset) as u64;
+        hosted.counts.appended(records, batch.bytes().len());
         let waiter = Waiter { base_offset: appended.base_offset, ..waiter };
         partition.wait(acks, appended.last_offset + 1, waiter);
         self.touch(slot);
@@ -292,6 +297,8 @@ impl Shell {
                 _ => Err((ErrorCode::NotLeaderOrFollower, "")),
             };
             if let Err((error, _)) = appended {
+                let place = place.unwrap_or(Place::Failed);
+                self.topic_counts(place, to.topic).refused();
                 results.push(Produced { entry, error, base_offset: -1, log_start: -1 });
             }
         }
@@ -343,7 +350,10 @@ impl Shell {
         }
     }
 
-    fn produce_reply(&self, pending: &PendingProduce) -> Vec<u8> {
+    fn produce_reply(&mut self, pending: &PendingProduce) -> Vec<u8> {
+        for entry in pending.entries.iter().filter(|entry| !entry.error.is_none()) {
+            self.counters.error(pending.to.api.key, entry.error);
+        }
         let version = pending.to.version;
         let mut leaders = Vec::new();
         pending.to.frame(|out| {

@@ -13,8 +13,9 @@ use ringlog_wire::header::{self, RequestHeader, RequestPrefix};
 
 use super::{ShardCore, Shell};
 use crate::api::{self, Outcome, Request};
+use crate::metrics::Refused;
 use crate::session::{
-    INFLIGHT_PER_CONNECTION_MAX, OUTPUT_PER_CONNECTION_MAX, Reply, Session, Stall,
+    INFLIGHT_PER_CONNECTION_MAX, OUTPUT_PER_CONNECTION_MAX, Reply, Session, Stall, Started,
 };
 
 /// What became of a frame.
@@ -132,7 +133,8 @@ impl Shell {
             }
         };
         let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
-        let sequence = session.begin();
+        let sequence = session.begin(Started { key: api.key, at: core.now() });
+        self.counters.request(api.key, header.version);
         let request = Request {
             conn,
             sequence,
@@ -164,7 +166,8 @@ impl Shell {
             return self.close_frame(core, conn, &why);
         }
         let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
-        let sequence = session.begin();
+        let sequence = session.begin(Started { key: prefix.key, at: core.now() });
+        self.counters.request(prefix.key, prefix.version);
         let reply = api::api_versions::unsupported_version(prefix.correlation_id);
         self.reply(core, conn, sequence, Some(reply.into()));
         Frame::Handled
@@ -275,7 +278,8 @@ impl Shell {
         reply: Option<Reply<Slice>>,
     ) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.answer(sequence, reply);
+        let started = session.answer(sequence, reply);
+        self.counters.answered(started.key, core.now().saturating_duration_since(started.at));
         while let Some(reply) = session.next_reply() {
             send(core, conn, reply);
         }
@@ -302,6 +306,7 @@ impl Shell {
     pub(crate) fn refuse(&mut self, core: &mut ShardCore, conn: ConnId, why: &str) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.closing = true;
+        self.counters.refused(Refused::Protocol);
         if self.lines.allow() {
             tracing::warn!(peer = %session.peer, why, "connection refused");
         }
@@ -358,6 +363,7 @@ impl Shell {
             |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
         let idle: Vec<ConnId> =
             self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(conn, _)| *conn).collect();
+        self.counters.connections_closed.idle += idle.len() as u64;
         for conn in idle {
             core.abort(conn);
         }

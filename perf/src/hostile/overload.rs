@@ -59,6 +59,8 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
         None => start()?,
     };
     let capacity = capacity(ground, &setup)?;
+    let probe_topic = ["--topic", "probe", "--partitions", "1", "--messages", "1"];
+    ground.loadgen.run("produce", setup.address(), &probe_topic)?;
     let is_over = AtomicBool::new(false);
     let (samples, end) = thread::scope(|scope| {
         let probe = scope.spawn(|| probe(setup.address(), &is_over));
@@ -69,7 +71,7 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
         Ok::<_, Failure>((samples, end?))
     })?;
     server.check_alive()?;
-    told(ground, &samples, end);
+    told(ground, &samples, end)?;
     memory(ground, &server, group.as_ref())?;
     for topic in ["small", "large"] {
         check(ground, &setup, topic)?;
@@ -178,13 +180,16 @@ fn p99_us(samples: &[Sample]) -> f64 {
     latencies.get(place).copied().unwrap_or(f64::INFINITY)
 }
 
-fn told(ground: &mut Ground<'_>, samples: &[Sample], (began, end): Span) {
+fn told(ground: &mut Ground<'_>, samples: &[Sample], (began, end): Span) -> Result<(), Failure> {
     let between = |from: Instant, to: Instant| -> Vec<Sample> {
         samples.iter().filter(|it| from <= it.sent && it.sent < to).copied().collect()
     };
-    // The first questions create the topic.
+    // The first questions are slower.
     let before = between(began - CALM / 2, began);
     let during = between(began, end);
+    if !p99_us(&before).is_finite() {
+        return Err("the probe is not answered before the load begins".into());
+    }
     let failed = during.iter().filter(|it| it.latency.is_none()).count();
     ground.note("the probe's p99 before", format!("{:.0} µs", p99_us(&before)));
     ground.note("its p99 under load", format!("{:.0} µs", p99_us(&during)));
@@ -202,6 +207,7 @@ fn told(ground: &mut Ground<'_>, samples: &[Sample], (began, end): Span) {
         format!("{:.0} µs", p99_us(&between(end, end + CALM / 2)))
     });
     ground.at_most("recovered after", after, RECOVERY_MAX.as_secs_f64(), "s");
+    Ok(())
 }
 
 fn memory(ground: &mut Ground<'_>, server: &Server, group: Option<&Group>) -> Result<(), Failure> {
