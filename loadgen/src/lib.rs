@@ -26,6 +26,7 @@ pub mod options;
 pub mod payload;
 pub mod produce;
 pub mod rate;
+pub mod raw;
 pub mod report;
 pub mod sink;
 pub mod tally;

@@ -68,6 +68,8 @@ struct Lane {
     backoff: Backoff,
     /// The place of its next request in the schedule of all.
     next: u64,
+    /// Requests begun before measuring.
+    begun_before: u64,
 }
 
 /// The engine.
@@ -174,6 +176,7 @@ impl Producer {
                 flow,
                 backoff: Backoff::default(),
                 next: index as u64,
+                begun_before: 0,
             });
             self.connect(index)?;
         }
@@ -228,6 +231,8 @@ impl Producer {
         let mut report = self.tally.report("produce", self.run.id, retries, options);
         let begun: u64 = self.lanes.iter().map(|lane| lane.flow.begun()).sum();
         report.unsent = self.due.saturating_sub(begun);
+        let served = || self.lanes.iter().map(|lane| lane.flow.begun() - lane.begun_before);
+        (report.served_least, report.served_most) = (served().min(), served().max());
         report.failure = failure.map(|error| error.to_string());
         report
     }
@@ -396,6 +401,7 @@ impl Engine for Producer {
         self.tally.now = now;
         if !self.tally.meter.is_measuring() && now >= self.begin_at {
             self.tally.meter.begin(now);
+            self.lanes.iter_mut().for_each(|lane| lane.begun_before = lane.flow.begun());
         }
         self.stopping |= self.stop_at.is_some_and(|at| now >= at);
         if now >= self.look_at {

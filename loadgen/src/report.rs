@@ -90,6 +90,10 @@ pub struct Report<Options> {
     pub reconnections: u64,
     /// Requests sent again.
     pub retries: u64,
+    /// Requests of the connection that was served least while measuring; of producers only.
+    pub served_least: Option<u64>,
+    /// Requests of the connection that was served most.
+    pub served_most: Option<u64>,
     /// Requests that the rate asked for and that were never begun: the broker did not keep up.
     pub unsent: u64,
     /// Errors in answers, by Kafka's name, and lost connections.
@@ -213,6 +217,8 @@ mod tests {
             cpu_seconds: 0.05,
             reconnections: 1,
             retries: 3,
+            served_least: Some(10),
+            served_most: Some(12),
             unsent: 0,
             errors: BTreeMap::from([("NOT_LEADER_OR_FOLLOWER".to_owned(), 3)]),
             verification: None,

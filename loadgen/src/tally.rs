@@ -106,6 +106,8 @@ impl Tally {
             cpu_seconds: self.meter.cpu_seconds(),
             reconnections: self.reconnections,
             retries,
+            served_least: None,
+            served_most: None,
             unsent: 0,
             errors: self.errors.clone(),
             verification: None,

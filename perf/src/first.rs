@@ -149,19 +149,25 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     }
     let text = report::text(&machine, pace, &bench.samples);
     println!("\n{text}");
-    let folder = results_folder(place, &machine, arguments.quick);
+    let folder = results_folder(place, &machine, arguments.quick, "first");
     keep(&folder, &text, &bench.samples)?;
     println!("raw rows: {}", folder.display());
     Ok(())
 }
 
-/// `perf/results/DATE-first`, or the next free one; a quick run leaves nothing in the repository.
-fn results_folder(place: &Place, machine: &Machine, is_quick: bool) -> PathBuf {
+/// `perf/results/DATE-EXPERIMENT`, or the next free one; a quick run leaves nothing in the
+/// repository.
+pub fn results_folder(
+    place: &Place,
+    machine: &Machine,
+    is_quick: bool,
+    experiment: &str,
+) -> PathBuf {
     if is_quick {
-        return place.work().join("quick-first");
+        return place.work().join(format!("quick-{experiment}"));
     }
     let results = place.root().join("perf/results");
-    let name = format!("{}-first", machine.date);
+    let name = format!("{}-{experiment}", machine.date);
     let numbered = (2..).map(|number| results.join(format!("{name}-{number}")));
     std::iter::once(results.join(&name))
         .chain(numbered)

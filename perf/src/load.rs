@@ -40,6 +40,10 @@ pub struct Report {
     pub reconnections: u64,
     /// Requests sent again.
     pub retries: u64,
+    /// Requests of the connection that was served least; of producers only.
+    pub served_least: Option<u64>,
+    /// Requests of the connection that was served most.
+    pub served_most: Option<u64>,
     /// What `--verify` found.
     pub verification: Option<Value>,
     /// Everything, as it was printed.

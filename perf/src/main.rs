@@ -4,6 +4,7 @@
 //! |--|--|
 //! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
 //! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
+//! | `hostile` | clients that mean harm, or too much, with well-behaved ones beside them |
 //! | `record` | a proxy that keeps clients' frames as seeds for the fuzz targets |
 //! | `clients` | foreign clients and Kafka's own file checker against each way of running Ringlog |
 //!
@@ -19,6 +20,7 @@ mod clients;
 mod crash;
 mod dump;
 mod first;
+mod hostile;
 mod kafka;
 mod kcat;
 mod load;
@@ -58,6 +60,8 @@ enum Experiment {
     Crash(crash::Arguments),
     /// Foreign clients and Kafka's file checker against each way of running Ringlog
     Clients(clients::Arguments),
+    /// Clients that mean harm, or simply too much, with well-behaved ones beside them
+    Hostile(hostile::Arguments),
     /// Keep what clients and a broker say to each other, as seeds for the fuzz targets
     Record(record::Arguments),
 }
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
             Experiment::First(arguments) => first::run(&place, &arguments),
             Experiment::Crash(arguments) => crash::run(&place, &arguments),
             Experiment::Clients(arguments) => clients::run(&place, &arguments),
+            Experiment::Hostile(arguments) => hostile::run(&place, &arguments),
             Experiment::Record(arguments) => record::run(&arguments),
         }
     });

@@ -59,10 +59,24 @@ bodies! {
     fetch FetchRequest FetchResponse;
     list_offsets ListOffsetsRequest ListOffsetsResponse;
     metadata MetadataRequest MetadataResponse;
+    find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
     api_versions ApiVersionsRequest ApiVersionsResponse;
     create_topics CreateTopicsRequest CreateTopicsResponse;
     delete_topics DeleteTopicsRequest DeleteTopicsResponse;
+    delete_records DeleteRecordsRequest DeleteRecordsResponse;
     init_producer_id InitProducerIdRequest InitProducerIdResponse;
+    offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
+    alter_replica_log_dirs AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
+    describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+    create_partitions CreatePartitionsRequest CreatePartitionsResponse;
+    elect_leaders ElectLeadersRequest ElectLeadersResponse;
+    alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+    list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
+    describe_quorum DescribeQuorumRequest DescribeQuorumResponse;
+    update_features UpdateFeaturesRequest UpdateFeaturesResponse;
+    describe_cluster DescribeClusterRequest DescribeClusterResponse;
+    describe_producers DescribeProducersRequest DescribeProducersResponse;
+    describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
 }
 
 fn again<M: Message + PartialEq + std::fmt::Debug>(

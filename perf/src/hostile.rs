@@ -1,0 +1,262 @@
+//! `cargo perf hostile`: clients that mean harm or simply too much, and well-behaved ones beside
+//! them.
+//!
+//! The broker has core 0 and all load core 1; attackers run at idle priority, so that what a good
+//! client sees is the broker's doing and not the attackers' hunger. Each part starts a broker of
+//! its own, prints its rows, and says of each whether the promise was kept; one broken promise
+//! fails the run.
+
+mod fairness;
+mod idle;
+mod malformed;
+mod mutate;
+mod overload;
+mod slow;
+mod socket;
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::Failure;
+use crate::broker::{Brokers, Kind, Setup};
+use crate::kafka::Kafka;
+use crate::load::{Loadgen, Report};
+use crate::machine::Machine;
+use crate::place::Place;
+use crate::process::{self, Server, TemporaryFolder};
+use crate::table::{Table, significant};
+
+const SERVER_CPU: &str = "0";
+const LOAD_CPU: usize = 1;
+const MIB: f64 = 1024.0 * 1024.0;
+/// Percentiles below this are told apart by the scheduler only, microseconds.
+const NOISE_US: f64 = 300.0;
+
+/// Which parts, and how long.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// About a minute in all, for every change; the numbers are not to be quoted
+    #[arg(long)]
+    quick: bool,
+    /// Parts to run
+    #[arg(long, value_delimiter = ',', default_value = "malformed,idle,fairness,overload,slow")]
+    parts: Vec<String>,
+    /// Malformed frames for each API [default: 1,000,000; quick: 3,000]
+    #[arg(long)]
+    frames: Option<u64>,
+    /// Decides what is malformed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// The durations and counts of one kind of run.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    is_quick: bool,
+    frames: u64,
+    seconds: f64,
+    idle_connections: usize,
+    active_connections: usize,
+    slow_connections: usize,
+    overload_seconds: f64,
+}
+
+/// One line of the result.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    part: &'static str,
+    what: String,
+    found: String,
+    /// What it may be at most or at least; empty: it is only told.
+    promise: String,
+    is_kept: bool,
+}
+
+/// What the parts share.
+struct Ground<'a> {
+    place: &'a Place,
+    brokers: Brokers<'a>,
+    loadgen: Loadgen,
+    pace: Pace,
+    seed: u64,
+    rows: Vec<Row>,
+    part: &'static str,
+}
+
+type Part = fn(&mut Ground<'_>) -> Result<(), Failure>;
+
+const PARTS: [(&str, Part); 5] = [
+    ("malformed", malformed::run),
+    ("idle", idle::run),
+    ("fairness", fairness::run),
+    ("overload", overload::run),
+    ("slow", slow::run),
+];
+
+/// Runs the parts; an error when a promise was broken.
+pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
+    let pace = pace(arguments);
+    let machine = Machine::read(place)?;
+    if machine.cores < 2 {
+        return Err("expected two cores, one for the broker and one for the load".into());
+    }
+    socket::allow_many()?;
+    socket::pin_to(LOAD_CPU)?;
+    place.build(&[("ringlog-loadgen", "ringlog-loadgen"), ("ringlog", "ringlog")])?;
+    let kafka = Kafka::absent();
+    let mut ground = Ground {
+        place,
+        brokers: Brokers { kafka: &kafka, binaries: place.binaries() },
+        loadgen: Loadgen::new(place.binaries(), Some(LOAD_CPU)),
+        pace,
+        seed: arguments.seed,
+        rows: Vec::new(),
+        part: "",
+    };
+    for name in &arguments.parts {
+        let part = PARTS.iter().find(|(known, _)| known == name);
+        let (name, part) = part.ok_or_else(|| format!("--parts: there is no {name:?}"))?;
+        println!("{name}:");
+        ground.part = name;
+        part(&mut ground).map_err(|failure| format!("{name}: {failure}"))?;
+    }
+    ground.report(&machine)
+}
+
+fn pace(arguments: &Arguments) -> Pace {
+    let is_quick = arguments.quick;
+    let or = |quick: f64, full: f64| if is_quick { quick } else { full };
+    Pace {
+        is_quick,
+        frames: arguments.frames.unwrap_or(or(3e3, 1e6) as u64),
+        seconds: or(3.0, 15.0),
+        idle_connections: or(2e3, 1e4) as usize,
+        active_connections: or(1e3, 2e3) as usize,
+        slow_connections: or(200.0, 500.0) as usize,
+        overload_seconds: or(6.0, 60.0),
+    }
+}
+
+impl<'a> Ground<'a> {
+    fn folder(&self) -> Result<TemporaryFolder, Failure> {
+        TemporaryFolder::new(self.place.work(), &format!("hostile-{}", self.part))
+    }
+
+    fn setup<'s>(
+        &self,
+        folder: &'s TemporaryFolder,
+        arguments: &'s [&'s str],
+        settings: &'s [&'s str],
+    ) -> Result<Setup<'s>, Failure> {
+        Ok(Setup {
+            kind: Kind::Ringlog { shards: 1, advertise: "node".into() },
+            folder: folder.path(),
+            port: process::free_ports(2)?,
+            cpus: SERVER_CPU,
+            settings,
+            arguments,
+        })
+    }
+
+    /// A well-behaved producer: one small request at a time, at a fixed rate.
+    fn good_client(&self, setup: &Setup<'_>, seconds: f64) -> Result<Report, Failure> {
+        let seconds = seconds.to_string();
+        let arguments = [
+            "--topic",
+            "good",
+            "--partitions",
+            "1",
+            "--connections",
+            "1",
+            "--inflight",
+            "1",
+            "--message-bytes",
+            "100",
+            "--batch-messages",
+            "1",
+            "--rate",
+            "500",
+            "--duration",
+            &seconds,
+            "--warmup",
+            "0.5",
+        ];
+        self.loadgen.run("produce", setup.address(), &arguments)
+    }
+
+    /// The 99th percentile of a good client's latency beside something, which may be at most twice
+    /// what it is alone.
+    fn compare_p99(&mut self, what: &str, alone: &Report, beside: &Report) {
+        let p99 = |report: &Report| report.latency.map_or(f64::INFINITY, |it| it.p99_us);
+        let (alone, beside) = (p99(alone), p99(beside));
+        // A quick run is for machines that do other things as well.
+        let noise = if self.pace.is_quick { 20.0 * NOISE_US } else { NOISE_US };
+        let limit = (2.0 * alone).max(noise);
+        self.row(what, format!("{beside:.0} µs"), format!("≤ {limit:.0} µs"), beside <= limit);
+        self.note(&format!("{what}, alone"), format!("{alone:.0} µs"));
+    }
+
+    fn row(&mut self, what: &str, found: String, promise: String, is_kept: bool) {
+        let mark = if is_kept { "" } else { "   BROKEN" };
+        println!("  {what}: {found} {promise}{mark}");
+        self.rows.push(Row { part: self.part, what: what.into(), found, promise, is_kept });
+    }
+
+    fn note(&mut self, what: &str, found: String) {
+        self.row(what, found, String::new(), true);
+    }
+
+    fn at_most(&mut self, what: &str, value: f64, limit: f64, unit: &str) {
+        let found = format!("{} {unit}", significant(value));
+        self.row(what, found, format!("≤ {} {unit}", significant(limit)), value <= limit);
+    }
+
+    fn at_least(&mut self, what: &str, value: f64, limit: f64, unit: &str) {
+        let found = format!("{} {unit}", significant(value));
+        self.row(what, found, format!("≥ {} {unit}", significant(limit)), value >= limit);
+    }
+
+    fn report(self, machine: &Machine) -> Result<(), Failure> {
+        let mut table = Table::new(&["part", "what", "found", "promise", "kept"]);
+        for row in &self.rows {
+            let kept = match (row.promise.is_empty(), row.is_kept) {
+                (true, _) => "",
+                (_, true) => "yes",
+                (_, false) => "NO",
+            };
+            table.push(vec![
+                row.part.into(),
+                row.what.clone(),
+                row.found.clone(),
+                row.promise.clone(),
+                kept.into(),
+            ]);
+        }
+        let text = format!("{}\n\n{}", machine.line(), table.text());
+        println!("\n{text}");
+        let folder =
+            crate::first::results_folder(self.place, machine, self.pace.is_quick, "hostile");
+        fs::create_dir_all(&folder)?;
+        let mut lines = String::new();
+        for row in &self.rows {
+            lines.push_str(&serde_json::to_string(row)?);
+            lines.push('\n');
+        }
+        process::write_file(&folder.join("rows.jsonl"), lines.as_bytes())?;
+        process::write_file(&folder.join("README.md"), text.as_bytes())?;
+        println!("rows: {}", folder.display());
+        match self.rows.iter().filter(|row| !row.is_kept).count() {
+            0 => Ok(()),
+            broken => Err(format!("{broken} promises were broken").into()),
+        }
+    }
+}
+
+/// Resident memory, once what is being taken down is gone.
+fn settled_resident(server: &Server) -> Result<f64, Failure> {
+    sleep(Duration::from_millis(500));
+    Ok(server.resident_bytes()? as f64)
+}
