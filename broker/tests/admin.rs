@@ -297,7 +297,9 @@ fn rule_66_topics_come_page_by_page() {
         client.create(name, partitions);
     }
     let all = &["pc", "pa", "pb", "pa"][..];
-    let cases: &[(&[&str], i32, Option<(&str, i32)>, &str, Option<(&str, i32)>)] = &[
+    // Names, limit, cursor; topics told, where the next page begins.
+    type Place<'a> = Option<(&'a str, i32)>;
+    let cases: &[(&[&str], i32, Place<'_>, &str, Place<'_>)] = &[
         (all, 2000, None, "pa[0, 1, 2] pb[0, 1, 2] pc[0]", None),
         (&[], 5000, None, "pa[0, 1, 2] pb[0, 1, 2] pc[0]", None),
         (all, 0, None, "pa[0]", Some(("pa", 1))),

@@ -101,6 +101,7 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
             Err(_) => ErrorCode::InvalidTopicException,
         },
         name: Some(name.to_string()),
+        is_internal: names::is_internal(name),
         topic_authorized_operations: operations::TOPIC,
         ..DescribeTopicPartitionsResponseTopic::default()
     }

@@ -181,6 +181,7 @@ fn one(
         error_code,
         name: asked.name.clone(),
         topic_id: asked.topic_id,
+        is_internal: asked.name.as_deref().is_some_and(names::is_internal),
         ..MetadataResponseTopic::default()
     };
     if !asked.topic_id.is_zero() {
