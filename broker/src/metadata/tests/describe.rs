@@ -136,7 +136,7 @@ fn the_tables_of_broker_settings_are_sound() {
             assert_eq!(broker_config::check_one(setting.name, default), Ok(()));
         }
     }
-    // Kafka 4.3.1 has 342 settings that are not internal; two of the topics' are ours.
+    // Two are ours.
     let all = broker_config::SETTINGS.len() - 2
         + unused_config::DYNAMIC.len()
         + unused_config::STATIC.len();
