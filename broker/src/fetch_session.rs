@@ -90,6 +90,13 @@ impl Entry {
         let known = self.told == (seen.high_watermark, seen.log_start);
         seen.has_records || seen.is_told_always || !known
     }
+
+    /// Whether there is nothing to look at before the partition moves, once this is told. One with
+    /// records that the answer had no room for does not rest.
+    pub fn may_rest(&self, seen: &Seen) -> bool {
+        let is_behind = self.wanted.offset < seen.high_watermark;
+        !seen.has_records && !seen.is_told_always && !is_behind
+    }
 }
 
 /// A topic's partitions in a session.
@@ -456,6 +463,8 @@ mod tests {
             assert!(!session.entry(place).unwrap().has_news(&seen(false, 5)));
             assert!(session.entry(place).unwrap().has_news(&seen(false, 6)));
             assert!(session.entry(place).unwrap().has_news(&seen(true, 5)));
+            assert!(session.entry(place).unwrap().may_rest(&seen(false, 0)));
+            assert!(!session.entry(place).unwrap().may_rest(&seen(false, 1)), "no room, not idle");
             session.rest(place);
         }
         assert_eq!(active(&sessions, key), []);

@@ -33,7 +33,7 @@ pub enum ReadFor {
 }
 
 /// A read in progress.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ColdRead {
     /// The log.
     pub slot: Key,
@@ -198,11 +198,26 @@ impl Shell {
     }
 
     fn read_failed(&mut self, core: &mut ShardCore, read: &ColdRead, error: &io::Error) {
+        if error.kind() == io::ErrorKind::NotFound && self.is_retired(read) {
+            // Deleted between the plan and the read: the log says so itself.
+            return self.read_again(core, read.clone());
+        }
         if self.lines.allow() {
             let dir = self.logs.get(read.slot).map(|h| h.partition.log.dir().to_path_buf());
             tracing::error!(partition = ?dir, %error, "a read failed");
         }
         self.end_read(core, read.purpose, Err(ErrorCode::KafkaStorageError));
+    }
+
+    /// Whether the log has moved on behind the segment that was to be read.
+    fn is_retired(&self, read: &ColdRead) -> bool {
+        let Some(hosted) = self.logs.get(read.slot) else { return false };
+        let file = match &read.plan {
+            ReadPlan::Disk(plan) => plan.file,
+            ReadPlan::Index(plan) => plan.file,
+            ReadPlan::Memory { .. } | ReadPlan::Empty => return false,
+        };
+        hosted.partition.log.is_retired(file)
     }
 
     /// Bytes of a plan came: what they hold is found, or more is read.

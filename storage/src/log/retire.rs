@@ -13,7 +13,7 @@
 
 use super::write::WriteOf;
 use super::{Log, Purpose};
-use crate::ops::{DiskKind, DiskOp, Memory};
+use crate::ops::{DiskKind, DiskOp, FileId, Memory};
 use crate::segment::{FileState, SEGMENT_SUFFIXES, file_name};
 
 impl<M: Memory> Log<M> {
@@ -26,6 +26,15 @@ impl<M: Memory> Log<M> {
         }
         self.log_start = offset;
         self.as_closed = false;
+    }
+
+    /// Whether a segment that was planned to be read is gone, or on its way out: a plan made now
+    /// does not lead to it.
+    pub fn is_retired(&self, file: FileId) -> bool {
+        match self.segment_index(file) {
+            Some(index) => self.segment_end(index) <= self.log_start,
+            None => true,
+        }
     }
 
     /// Hands out the removal of the oldest segment, if the log starts behind it.

@@ -122,7 +122,9 @@ impl Shell {
             self.watch_place(session, ask, *place);
             let seen = seen(fetched);
             if let Some(session) = self.fetch_sessions.get_mut(session)
-                && session.entry(ask.place).is_some_and(|entry| !entry.has_news(&seen))
+                && session
+                    .entry(ask.place)
+                    .is_some_and(|entry| !entry.has_news(&seen) && entry.may_rest(&seen))
             {
                 session.rest(ask.place);
             }
@@ -163,11 +165,10 @@ impl Shell {
             let seen = seen(&fetched);
             let Some(session) = self.fetch_sessions.get_mut(key) else { continue };
             let Some(entry) = session.entry(ask.place) else { continue };
-            let has_news = entry.has_news(&seen);
+            let (has_news, may_rest) = (entry.has_news(&seen), entry.may_rest(&seen));
             let name = Arc::clone(&entry.topic);
             session.tell(ask.place, &seen);
-            let rests = is_as_seen && !seen.has_records && !seen.is_told_always;
-            if rests {
+            if is_as_seen && may_rest {
                 session.rest(ask.place);
                 self.watch_place(key, ask, *place);
             }
