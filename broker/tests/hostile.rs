@@ -440,6 +440,51 @@ fn requests_may_come_in_any_pieces() {
     }
 }
 
+/// Far more at once than one connection's share of a turn.
+#[test]
+fn pipelined_requests_are_answered_in_order_beside_others() {
+    let _alone = alone();
+    let broker = Broker::start();
+    let (mut good, mut greedy) = (broker.client(), broker.client());
+    let topic = good.create("t", 1);
+    let mut writer = greedy.stream.try_clone().unwrap();
+    let requests = 10_000;
+    let writing = std::thread::spawn(move || {
+        let question = |n| encode_request(&api::api_versions::API, 0, n, None, |_| {});
+        let all: Vec<u8> = (0..requests).flat_map(question).collect();
+        writer.write_all(&all).unwrap();
+    });
+    for n in 0..requests {
+        let answer = greedy.frame().expect("an answer to each");
+        assert_eq!(answer[..4], n.to_be_bytes(), "in the order of the requests");
+        if n % 1_000 == 0 {
+            check_service(&mut good, &topic);
+        }
+    }
+    writing.join().unwrap();
+}
+
+/// A producer that wants no answer may leave as soon as all is sent: nothing of it is dropped, even
+/// what waits for further turns.
+#[test]
+fn pipelined_requests_are_handled_though_their_client_leaves() {
+    let _alone = alone();
+    let broker = Broker::start();
+    let mut good = broker.client();
+    let topic = good.create("t", 1);
+    for round in 1..=5 {
+        let mut hasty = broker.client();
+        let request = produce_request(0, &topic, 0, batch(&[b"unanswered"]));
+        let one = encode_request(&produce::API, 9, 1, None, |out| request.write(9, out));
+        hasty.stream.write_all(&one.repeat(2_000)).unwrap();
+        drop(hasty);
+        eventually("all of it is in the log", || {
+            let end = good.offset_as(5, &topic, 0, -1);
+            (end.offset == round * 2_000).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_client_that_does_not_read_holds_nobody_up() {
     let _alone = alone();
