@@ -67,7 +67,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let mut topics = Vec::with_capacity(view.topics.len());
     let mut asks = Vec::new();
     let mut places = Vec::new();
-    let mut seen = HashSet::new();
+    let twice = named_twice(&view);
     for topic in &view.topics {
         let known = shell.topics.named(&topic.name);
         let name: Arc<str> = topic.name.as_str().into();
@@ -85,7 +85,9 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             });
             let place = known.and_then(|topic| topic.place(index));
             places.push(match place {
-                _ if !seen.insert((Arc::clone(&name), index)) => Err(ErrorCode::InvalidRequest),
+                _ if twice.contains(&(topic.name.as_str(), index)) => {
+                    Err(ErrorCode::InvalidRequest)
+                }
                 _ if !speaks(request.version, partition.timestamp) => {
                     Err(ErrorCode::UnsupportedVersion)
                 }
@@ -99,6 +101,21 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let origin = Origin::Client(request.reply_to(), topics);
     shell.look_up_offsets(core, origin, asks, places);
     Outcome::Parked
+}
+
+/// Partitions that a request names more than once: none of these is answered (rule 57).
+fn named_twice(view: &ListOffsetsRequest) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    let mut twice = HashSet::new();
+    for topic in &view.topics {
+        for partition in &topic.partitions {
+            let named = (topic.name.as_str(), partition.partition_index);
+            if !seen.insert(named) {
+                twice.insert(named);
+            }
+        }
+    }
+    twice
 }
 
 /// Whether a version knows a special timestamp (rule 55).

@@ -25,6 +25,7 @@ use ringlog_shard::buf::{Pool, ReadBuf, Slice};
 use ringlog_shard::fs::DataDir;
 use ringlog_shard::{CloseReason, ConnId, Core, Service, ShardId};
 use ringlog_storage::{FileId, Log};
+use ringlog_wire::batch::Codecs;
 
 pub use checkpoints::carry_out;
 pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
@@ -87,6 +88,8 @@ pub struct Shell {
     pub(crate) logs: Slab<Hosted>,
     pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
     pub(crate) produces: Slab<PendingProduce>,
+    /// What compressed batches are opened with, one at a time.
+    pub(crate) codecs: Codecs,
     pub(crate) fetches: Slab<PendingFetch>,
     pub(crate) offsets: Slab<PendingOffsets>,
     pub(crate) controls: Slab<PendingControl>,
@@ -150,6 +153,7 @@ impl Shell {
             logs: Slab::default(),
             sessions: HashMap::new(),
             produces: Slab::default(),
+            codecs: Codecs::new(),
             fetches: Slab::default(),
             offsets: Slab::default(),
             controls: Slab::default(),
@@ -221,7 +225,7 @@ impl Shell {
             Message::Produce { request, acks, version, parts } => {
                 self.produce_for(core, from, request, acks, version, parts);
             }
-            Message::Produced { request, results } => self.produced(core, request, &results),
+            Message::Produced { request, results } => self.produced(core, request, results),
             Message::Fetch(part) => self.fetch_for(core, from, part),
             Message::Fetched { request, pass, results } => {
                 self.fetched(core, request, pass, results);

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test stands outside: it has a clock and sockets")]
 
 pub mod client;
+pub mod oracle;
 pub mod records;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,18 +1,12 @@
 //! Append: check, place, copy once. Nothing here touches a disk.
 
-use ringlog_wire::batch::{
-    Batch, BatchHeader, HEADER_BYTES, TimestampType, encode_offset_and_epoch,
-};
+use ringlog_wire::batch::{Batch, BatchHeader, TimestampType};
 
 use super::Log;
 use crate::index::NO_TIMESTAMP;
 use crate::ops::Memory;
 use crate::producer::{ProducerBatch, ProducerError, ProducerTable, Verdict};
 use crate::tail::BatchAt;
-
-/// Bytes of a batch that hold base offset and leader epoch, outside the CRC.
-const STAMPED_BYTES: usize = 16;
-const _: () = assert!(STAMPED_BYTES < HEADER_BYTES);
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,14 +168,12 @@ impl<M: Memory> Log<M> {
         header: &BatchHeader,
         leader_epoch: i32,
     ) {
-        let bytes = batch.bytes();
-        let mut stamped = [0; STAMPED_BYTES];
-        stamped.copy_from_slice(&bytes[..STAMPED_BYTES]);
-        encode_offset_and_epoch(&mut stamped, header.base_offset, leader_epoch);
+        // Both are outside the CRC.
+        let head = BatchHeader { partition_leader_epoch: leader_epoch, ..*header }.encode();
         let index_interval_bytes = self.config.index_interval_bytes;
         let segment = self.active_mut();
         assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");
-        let parts = [&stamped[..], &bytes[STAMPED_BYTES..]];
+        let parts = [&head[..], batch.body()];
         segment.tail.append(reserved, header.base_offset, parts, now_ms);
         segment.note(header, index_interval_bytes);
         assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");
