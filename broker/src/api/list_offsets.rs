@@ -3,18 +3,20 @@
 //!
 //! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is
 //! answered by the first record at or after it, or by -1 without an error (rule 56). What is not in
-//! memory is read from the index and the segment, step by step, without waiting.
+//! memory is read from the index and the segment, step by step, without waiting; a compressed batch
+//! is opened on the helper thread.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimePlan, TimeStep};
+use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimeAnswer, TimePlan, TimeStep};
 use ringlog_wire::api::list_offsets::{
     EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED,
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
+use ringlog_wire::batch::BatchError;
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
@@ -210,6 +212,7 @@ impl Shell {
         let found = match hosted.partition.log.offset_for_timestamp(target, from, upto) {
             TimePlan::Found(answer) => Some((answer.offset, answer.timestamp, answer.leader_epoch)),
             TimePlan::NotFound => None,
+            TimePlan::Open(batch) => return self.search_batch(core, read, batch),
             TimePlan::Disk(plan) => {
                 read.plan = ReadPlan::Disk(plan);
                 return self.start_read(core, read);
@@ -244,6 +247,7 @@ impl Shell {
                 let found = Some((answer.offset, answer.timestamp, answer.leader_epoch));
                 self.offset_search_done(core, request, at, Ok(found));
             }
+            Ok(TimeStep::Open(batch)) => self.search_batch(core, read, batch),
             Ok(TimeStep::NotFound) => self.offset_search_done(core, request, at, Ok(None)),
             Ok(TimeStep::Continue { from }) => {
                 read.purpose = ReadFor::Offsets { request, at, target, from, upto };
@@ -259,6 +263,29 @@ impl Shell {
             }
             Err(ReadError::Stale) => self.time_read_again(core, read),
             Err(error) => self.end_read(core, read.purpose, Err(read_error(error))),
+        }
+    }
+
+    /// A compressed batch was opened for a search by time.
+    pub(crate) fn batch_searched(
+        &mut self,
+        core: &mut ShardCore,
+        mut read: ColdRead,
+        found: Result<Result<TimeAnswer, i64>, BatchError>,
+    ) {
+        let ReadFor::Offsets { request, at, target, upto, .. } = read.purpose else { return };
+        match found {
+            Ok(Ok(answer)) => {
+                let found = (answer.offset, answer.timestamp, answer.leader_epoch);
+                let found = Some(found).filter(|_| answer.offset < upto);
+                self.offset_search_done(core, request, at, Ok(found));
+            }
+            Ok(Err(from)) => {
+                read.purpose = ReadFor::Offsets { request, at, target, from, upto };
+                self.time_read_again(core, read);
+            }
+            // Stored unopened, by a topic whose rules ask for no more than its header.
+            Err(_) => self.end_read(core, read.purpose, Err(ErrorCode::CorruptMessage)),
         }
     }
 

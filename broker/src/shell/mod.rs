@@ -32,8 +32,8 @@ pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
 pub use files::BlockingDisk;
 pub use lifecycle::{ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, partition_dir};
 pub use logs::Hosted;
-pub(crate) use reads::within_a_read;
 pub use reads::{BlockingRead, ColdRead, ReadFor};
+pub(crate) use reads::{Searches, within_a_read};
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
@@ -92,6 +92,7 @@ pub struct Shell {
     pub(crate) codecs: Codecs,
     pub(crate) fetches: Slab<PendingFetch>,
     pub(crate) offsets: Slab<PendingOffsets>,
+    pub(crate) searches: Searches,
     pub(crate) controls: Slab<PendingControl>,
     pub(crate) disk_works: Slab<DiskWork>,
     /// Logs with something to write or to tell, looked at once at the turn's end.
@@ -156,6 +157,7 @@ impl Shell {
             codecs: Codecs::new(),
             fetches: Slab::default(),
             offsets: Slab::default(),
+            searches: Searches::default(),
             controls: Slab::default(),
             disk_works: Slab::default(),
             dirty: Vec::new(),
