@@ -43,22 +43,22 @@ fn rule_14_one_batch_of_magic_2_and_zstd_from_v7_on() {
         &topic,
         vec![
             case("good", good(), "0 @0"),
-            case("nothing", vec![], "87 @-1 \""),
-            case("two batches", [good(), good()].concat(), "87 @-1 \""),
-            case("a byte behind it", [good(), vec![0]].concat(), "?"),
-            case("a batch cut behind it", [good(), cut(70)].concat(), "?"),
-            case("magic 0", changed(16, 0), "87 @-1 \""),
-            case("magic 1", changed(16, 1), "87 @-1 \""),
-            case("magic 3", changed(16, 3), "87 @-1 \""),
-            case("magic -1", changed(16, 0xff), "87 @-1 \""),
-            case("half a header", cut(40), "?"),
-            case("half a batch", cut(70), "?"),
-            case("a short length", changed(11, 10), "?"),
-            case("a negative length", changed(8, 0xff), "?"),
-            case("a long length", changed(8, 1), "?"),
-            case("zstd in v7", compressed(&good(), Compression::Zstd, 3), "0 @3").version(7),
+            case("nothing", vec![], "87 @-1"),
+            case("two batches", [good(), good()].concat(), "87 @-1"),
+            case("a byte behind it", [good(), vec![0]].concat(), "0 @3"),
+            case("a batch cut behind it", [good(), cut(70)].concat(), "0 @6"),
+            case("magic 0", changed(16, 0), "87 @-1"),
+            case("magic 1", changed(16, 1), "87 @-1"),
+            case("magic 3", changed(16, 3), "2 @-1"),
+            case("magic -1", changed(16, 0xff), "2 @-1"),
+            case("half a header", cut(40), "87 @-1"),
+            case("half a batch", cut(70), "87 @-1"),
+            case("a short length", changed(11, 10), "2 @-1"),
+            case("a negative length", changed(8, 0xff), "2 @-1"),
+            case("a long length", changed(8, 1), "87 @-1"),
+            case("zstd in v7", compressed(&good(), Compression::Zstd, 3), "0 @9").version(7),
             case("zstd in v6", compressed(&good(), Compression::Zstd, 3), "76 @-1").version(6),
-            case("gzip in v3", compressed(&good(), Compression::Gzip, 3), "0 @6").version(3),
+            case("gzip in v3", compressed(&good(), Compression::Gzip, 3), "0 @12").version(3),
         ],
     );
 }
@@ -80,46 +80,41 @@ fn rule_15_headers_that_contradict() {
         &target,
         &topic,
         vec![
-            case("crc", flipped(17), "2 @-1 \""),
-            case("crc of the attributes", flipped(22), "2 @-1 \""),
-            case("crc of a record", flipped(HEADER_BYTES + 8), "2 @-1 \""),
-            case("base offset 1", header(|h| h.base_offset = 1), "87 @-1 \""),
-            case("base offset -1", header(|h| h.base_offset = -1), "87 @-1 \""),
-            case("base offset max", header(|h| h.base_offset = i64::MAX), "87 @-1 \""),
+            case("crc", flipped(17), "2 @-1"),
+            case("crc of the attributes", flipped(22), "2 @-1"),
+            case("crc of a record", flipped(HEADER_BYTES + 8), "2 @-1"),
+            case("base offset 1", header(|h| h.base_offset = 1), "87 @-1"),
+            case("base offset -1", header(|h| h.base_offset = -1), "87 @-1"),
+            case("base offset max", header(|h| h.base_offset = i64::MAX), "87 @-1"),
             case("leader epoch 7", header(|h| h.partition_leader_epoch = 7), "0 @0"),
-            case("count 0", header(|h| h.records_count = 0), "87 @-1 \""),
-            case("count -1", header(|h| h.records_count = -1), "87 @-1 \""),
-            case("count 2", header(|h| h.records_count = 2), "87 @-1 \""),
+            case("count 0", header(|h| h.records_count = 0), "87 @-1"),
+            case("count -1", header(|h| h.records_count = -1), "87 @-1"),
+            case("count 2", header(|h| h.records_count = 2), "87 @-1"),
             case(
                 "count and delta for 2",
                 header(|h| (h.records_count, h.last_offset_delta) = (2, 1)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "count and delta for 4",
                 header(|h| (h.records_count, h.last_offset_delta) = (4, 3)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "lz4, for 2",
                 small(|h| (h.records_count, h.last_offset_delta) = (2, 1)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "lz4, for 4",
                 small(|h| (h.records_count, h.last_offset_delta) = (4, 3)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "lz4, for 2^31-1",
                 small(|h| (h.records_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1)),
-                "87 @-1 \"",
-            ),
-            case("last offset delta -1", header(|h| h.last_offset_delta = -1), "87 @-1 \""),
-            case("last offset delta 9", header(|h| h.last_offset_delta = 9), "87 @-1 \""),
-            case("control", header(|h| h.attributes |= 0x20), "87 @-1 \""),
-            case("log append time", header(|h| h.attributes |= 0x08), "32 @-1 \""),
-            case("log append time, lz4", small(|h| h.attributes |= 0x08), "32 @-1 \""),
+                "87 @-1"),
+            case("last offset delta -1", header(|h| h.last_offset_delta = -1), "87 @-1"),
+            case("last offset delta 9", header(|h| h.last_offset_delta = 9), "87 @-1"),
+            case("control", header(|h| h.attributes |= 0x20), "87 @-1"),
+            case("log append time", header(|h| h.attributes |= 0x08), "32 @-1"),
+            case("log append time, lz4", small(|h| h.attributes |= 0x08), "32 @-1"),
             case("delete horizon", header(|h| h.attributes |= 0x40), "?"),
             case("unknown attribute", header(|h| h.attributes |= 0x80), "?"),
             case("compression 5", header(|h| h.attributes |= 5), "?"),
@@ -127,23 +122,19 @@ fn rule_15_headers_that_contradict() {
             case(
                 "producer without sequence",
                 header(|h| (h.producer_id, h.producer_epoch) = (7_000_000, 0)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "producer with sequence -2",
                 header(|h| (h.producer_id, h.producer_epoch, h.base_sequence) = (7_000_000, 0, -2)),
-                "87 @-1 \"",
-            ),
+                "87 @-1"),
             case(
                 "producer without epoch",
                 header(|h| (h.producer_id, h.base_sequence) = (7_000_001, 0)),
-                "?",
-            ),
+                "?"),
             case(
                 "producer -2",
                 header(|h| (h.producer_id, h.producer_epoch, h.base_sequence) = (-2, 0, 0)),
-                "?",
-            ),
+                "?"),
             case("sequence without producer", header(|h| h.base_sequence = 5), "?"),
             case("max timestamp too small", header(|h| h.max_timestamp = 5), "?"),
             case("max timestamp too large", header(|h| h.max_timestamp = i64::MAX), "?"),
@@ -151,13 +142,11 @@ fn rule_15_headers_that_contradict() {
             case(
                 "base timestamp negative",
                 header(|h| (h.base_timestamp, h.max_timestamp) = (-5000, -4998)),
-                "?",
-            ),
+                "?"),
             case(
                 "base timestamp min",
                 header(|h| (h.base_timestamp, h.max_timestamp) = (i64::MIN, i64::MIN + 2)),
-                "?",
-            ),
+                "?"),
             case("good", good(), "?"),
         ],
     );
@@ -193,22 +182,19 @@ fn rule_15_records_that_contradict() {
         (
             "null header value",
             three(&[0, 0, 2, 1, 2, b'v', 2, 2, b'k', 1], &[0, 0, 4, 1, 2, b'v', 0]),
-            "?",
-        ),
+            "?"),
         ("null header key", three(&[0, 0, 2, 1, 2, b'v', 2, 1, 1], &[0, 0, 4, 1, 2, b'v', 0]), "?"),
         (
             "headers missing",
             three(&[0, 0, 2, 1, 2, b'v', 4, 2, b'k', 1], &[0, 0, 4, 1, 2, b'v', 0]),
-            "?",
-        ),
+            "?"),
         ("headers negative", three(&[0, 0, 2, 1, 2, b'v', 1], &[0, 0, 4, 1, 2, b'v', 0]), "?"),
         ("value too long", three(&[0, 0, 2, 1, 20, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]), "?"),
         ("value length -2", three(&[0, 0, 2, 1, 3, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]), "?"),
         (
             "bytes left in a record",
             three(&[0, 0, 2, 1, 2, b'v', 0, 0], &[0, 0, 4, 1, 2, b'v', 0]),
-            "?",
-        ),
+            "?"),
         ("an empty record", three(&[], &[0, 0, 4, 1, 2, b'v', 0]), "?"),
         (
             "a long varint",
@@ -216,13 +202,11 @@ fn rule_15_records_that_contradict() {
                 &[0, 0, 0x82, 0x80, 0x80, 0x80, 0x80, 0, 1, 2, b'v', 0],
                 &[0, 0, 4, 1, 2, b'v', 0],
             ),
-            "?",
-        ),
+            "?"),
         (
             "a record missing",
             rebodied(&good(), Compression::None, &raw_body(&[first, &[0, 0, 2, 1, 2, b'v', 0]])),
-            "?",
-        ),
+            "?"),
         (
             "a byte behind",
             rebodied(
@@ -234,8 +218,7 @@ fn rule_15_records_that_contradict() {
                 ]
                 .concat(),
             ),
-            "?",
-        ),
+            "?"),
         ("no body", rebodied(&good(), Compression::None, &[]), "?"),
     ];
     let mut cases = Vec::new();
@@ -313,8 +296,7 @@ fn rule_18_timestamps() {
                 case(
                     "two hours ahead in v7",
                     records_at(&[now, now + 2 * hour, now], |_| true),
-                    "?",
-                )
+                    "?")
                 .version(7),
                 case("within the hour", records_at(&[now, now + hour / 2], |_| true), "?"),
                 case("long ago", records_at(&[0, 1], |_| true), "?"),
@@ -336,8 +318,7 @@ fn rule_18_timestamps() {
                         Compression::Lz4,
                         0,
                     ),
-                    "?",
-                ),
+                    "?"),
                 case("none", records_at(&[-1, -1], |_| true), "?"),
             ],
         ),
@@ -350,8 +331,7 @@ fn rule_18_timestamps() {
                 case(
                     "no keys, zstd",
                     compressed(&records_at(&[now, now, now], |_| false), Compression::Zstd, 0),
-                    "?",
-                ),
+                    "?"),
                 case("no key and a late one", records_at(&[now, 0, now], |at| at == 1), "?"),
             ],
         ),
@@ -366,8 +346,7 @@ fn rule_18_timestamps() {
                         b.push(now, Some(b""), None, &[]);
                         b.finish()
                     },
-                    "?",
-                ),
+                    "?"),
             ],
         ),
     ] {
@@ -462,7 +441,7 @@ fn rule_19_sizes() {
         &exact,
         vec![
             case("exact", zeros(2000), "0 @0"),
-            case("one more", zeros(2001), "10 @-1 \""),
+            case("one more", zeros(2001), "10 @-1"),
             case("smaller when compressed", compressed(&zeros(5000), Compression::Gzip, 6), "0 @1"),
             case(
                 "wrong crc and too large",
@@ -471,8 +450,7 @@ fn rule_19_sizes() {
                     b[17] ^= 1;
                     b
                 },
-                "10 @-1 \"",
-            ),
+                "10 @-1"),
         ],
     );
     let opened =
@@ -484,8 +462,7 @@ fn rule_19_sizes() {
             case(
                 "too large when opened",
                 compressed(&zeros(5000), Compression::Gzip, 6),
-                "10 @-1 \"",
-            ),
+                "10 @-1"),
             case("small", compressed(&zeros(500), Compression::Gzip, 6), "0 @0"),
         ],
     );
@@ -494,7 +471,7 @@ fn rule_19_sizes() {
         &target,
         &squeezed,
         vec![
-            case("too large as sent", zeros(5000), "10 @-1 \""),
+            case("too large as sent", zeros(5000), "10 @-1"),
             case("small", zeros(500), "0 @0"),
         ],
     );
@@ -504,7 +481,7 @@ fn rule_19_sizes() {
         &target,
         &short,
         vec![
-            case("larger than a segment", zeros(1_100_000), "18 @-1 \""),
+            case("larger than a segment", zeros(1_100_000), "18 @-1"),
             case("a segment would hold it", zeros(1_000_000), "0 @0"),
             case("gzip", compressed(&zeros(1_100_000), Compression::Gzip, 6), "0 @1"),
         ],
@@ -566,7 +543,7 @@ fn rule_20_recompression() {
         ("compression.gzip.level", "9"),
         ("cleanup.policy", "compact"),
     ]);
-    check(&target, &topic, vec![case("no keys", good(), "87 @-1 [0, 1, 2] \"")]);
+    check(&target, &topic, vec![case("no keys", good(), "87 @-1 [0, 1, 2]")]);
     // What is not idempotent has no sequence, before and after.
     let topic = target.topic(&[("compression.type", "zstd"), ("compression.zstd.level", "22")]);
     check(
@@ -577,8 +554,7 @@ fn rule_20_recompression() {
             case(
                 "bad count",
                 reheaded(&good(), |h| (h.records_count, h.last_offset_delta) = (4, 3)),
-                "?",
-            ),
+                "?"),
         ],
     );
     assert_eq!(stored(&target, &topic, 0).base_sequence, -1);
@@ -595,9 +571,9 @@ fn rule_20_bombs() {
         vec![
             case("gzip of 64 MiB", bomb(Compression::Gzip, 64 << 20), "0 @0"),
             case("zstd of 64 MiB", bomb(Compression::Zstd, 64 << 20), "0 @1"),
-            case("gzip of 101 MiB", bomb(Compression::Gzip, 100 << 20), "10 @-1 \"")
+            case("gzip of 101 MiB", bomb(Compression::Gzip, 100 << 20), "10 @-1")
                 .but_kafka_says("0 @2"),
-            case("zstd of 101 MiB", bomb(Compression::Zstd, 100 << 20), "10 @-1 \"")
+            case("zstd of 101 MiB", bomb(Compression::Zstd, 100 << 20), "10 @-1")
                 .but_kafka_says("0 @3"),
             case("a good one", good(), "0 @2").but_kafka_says("0 @4"),
         ],
@@ -613,11 +589,11 @@ fn rule_21_acks_and_rule_24_internal_topics() {
         told(&client.produce_as(9, acks, topic, 0, good()))
     };
     for acks in [2, -2, i16::MAX] {
-        assert_eq!(asked(&mut client, acks, &topic), "21 @-1 \"", "acks {acks}");
+        assert_eq!(asked(&mut client, acks, &topic), "21 @-1", "acks {acks}");
     }
     assert_eq!(asked(&mut client, 1, &topic), "0 @0");
     let strict = target.topic(&[("min.insync.replicas", "2")]);
-    assert_eq!(asked(&mut client, -1, &strict), "19 @-1 \"");
+    assert_eq!(asked(&mut client, -1, &strict), "19 @-1");
     assert_eq!(asked(&mut client, 1, &strict), "0 @0");
     for name in ["__consumer_offsets", "__transaction_state"] {
         let internal = Topic { name: name.into(), id: ringlog_wire::Uuid::ZERO };
@@ -646,7 +622,7 @@ fn rules_25_to_27_sequences() {
         case("again", lz4(0, 7, 1), "0 @2"),
         case("again in other bytes", one(0, 7, 1), "0 @2"),
         case("again, but longer", one(0, 7, 2), "?"),
-        case("a gap", one(0, 9, 1), "45 @-1 \""),
+        case("a gap", one(0, 9, 1), "45 @-1"),
         case("before all that is known", one(0, 0, 1), "?"),
         case("inside what is known", one(0, 6, 1), "?"),
     ];
@@ -659,11 +635,10 @@ fn rules_25_to_27_sequences() {
         case(
             "a bad batch with an old sequence",
             reheaded(&one(0, 8, 1), |h| h.max_timestamp = 1),
-            "0 @3",
-        ),
-        case("a new epoch not from 0", one(1, 13, 1), "45 @-1 \""),
+            "0 @3"),
+        case("a new epoch not from 0", one(1, 13, 1), "45 @-1"),
         case("a new epoch", one(1, 0, 1), "0 @8"),
-        case("the old epoch", one(0, 13, 1), "47 @-1 \""),
+        case("the old epoch", one(0, 13, 1), "47 @-1"),
         case("an epoch far ahead", one(100, 0, 1), "0 @9"),
         case("the last epoch", one(i16::MAX, 0, 1), "0 @10"),
     ]);
@@ -678,7 +653,7 @@ fn rules_25_to_27_sequences() {
             case("past the end inside a batch", one(i32::MAX, 3), "0 @12"),
             case("again", one(i32::MAX, 3), "0 @12"),
             case("after it", one(2, 1), "0 @15"),
-            case("negative", one(-2, 1), "87 @-1 \""),
+            case("negative", one(-2, 1), "87 @-1"),
         ],
     );
     let id = 7_000_302;
