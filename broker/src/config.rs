@@ -21,6 +21,9 @@ pub const SHARDS_MAX: usize = 256;
 /// The least memory that a shard can work in, bytes.
 pub const MEMORY_PER_SHARD_MIN: u64 = 32 << 20;
 
+const HTTP_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9644);
+
 /// How clients find the shard that owns a partition (architecture §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,7 +83,9 @@ pub enum FetchPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For people, in colours on a terminal.
+    Auto,
+    /// For people, without colours.
     Text,
     /// One JSON object a line.
     Json,
@@ -121,7 +126,8 @@ pub struct Flags {
     /// How fetched bytes reach the socket [default: auto]
     #[arg(long, env = "RINGLOG_FETCH_PATH")]
     pub fetch_path: Option<FetchPath>,
-    /// Memory of all shards together, as 512M or 4G [default: a quarter of the machine's]
+    /// Memory of all shards together, as 512M or 4G [default: a quarter of the
+    /// machine's, or of the control group's limit]
     #[arg(long, env = "RINGLOG_MEMORY")]
     pub memory: Option<String>,
     /// Microseconds that an idle shard spins before it sleeps [default: 20]
@@ -130,15 +136,31 @@ pub struct Flags {
     /// Run each shard's loop inside a glommio executor or bare [default: glommio]
     #[arg(long, env = "RINGLOG_EXECUTOR")]
     pub executor: Option<Executor>,
-    /// Log lines for people or as JSON [default: text]
+    /// Log lines for people or as JSON [default: auto]
     #[arg(long, env = "RINGLOG_LOG_FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
+    /// Which log lines, as `debug` or `info,ringlog_broker=debug` [default: info]
+    #[arg(long, env = "RINGLOG_LOG", value_name = "FILTER", global = true)]
+    pub log: Option<String>,
+    /// Address of /metrics, /health and /ready, or `none` [default: 127.0.0.1:9644]
+    #[arg(long, env = "RINGLOG_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
     /// A broker default by Kafka's name, as num.partitions=4; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Broker defaults by Kafka's name in the TOML file: a table `[kafka]`
     #[arg(skip)]
     pub kafka: BTreeMap<String, toml::Value>,
+}
+
+/// Where the control thread listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpListen {
+    /// The address.
+    pub address: SocketAddr,
+    /// The user asked for it: a broker that cannot listen there does not start. The default may be
+    /// another broker's.
+    pub is_explicit: bool,
 }
 
 /// What hosts a shard's loop (architecture §8).
@@ -180,6 +202,8 @@ pub struct Config {
     pub spin: Duration,
     /// The loop's host.
     pub executor: Executor,
+    /// Where /metrics, /health and /ready are; `None`: nowhere.
+    pub http_listen: Option<HttpListen>,
     /// Broker defaults under Kafka's names.
     pub defaults: BrokerDefaults,
     /// What the user set, under the broker's names, as far as topics take their defaults from it.
@@ -191,8 +215,35 @@ pub struct Config {
 pub struct Machine {
     /// The cores this process may run on.
     pub cpus: Vec<usize>,
-    /// Physical memory, bytes.
+    /// Physical memory or the limit of the process's control group, whichever is less, bytes.
     pub memory_bytes: u64,
+}
+
+impl Machine {
+    /// The files that may tell a memory limit of a process whose `/proc/self/cgroup` is `text`:
+    /// its control group's and every group's above it, in either version of the file system. In a
+    /// container the process sees its own group as the root.
+    pub fn memory_limit_files(text: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        for line in text.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+            let (roots, file): (&[&str], _) = if controllers.is_empty() {
+                (&["/sys/fs/cgroup", "/sys/fs/cgroup/unified"], "memory.max")
+            } else if controllers.split(',').any(|name| name == "memory") {
+                (&["/sys/fs/cgroup/memory"], "memory.limit_in_bytes")
+            } else {
+                continue;
+            };
+            let mut group = path.trim_end_matches('/');
+            loop {
+                files.extend(roots.iter().map(|root| format!("{root}{group}/{file}")));
+                let Some((above, _)) = group.rsplit_once('/') else { break };
+                group = above;
+            }
+        }
+        files
+    }
 }
 
 impl Config {
@@ -253,7 +304,9 @@ impl Config {
         if durability != DurabilityFlag::Written {
             statics.insert(DURABILITY.into(), durability.name().into());
         }
+        let http_listen = http_listen(flags.http_listen.or(file.http_listen).as_deref())?;
         Ok(Config {
+            http_listen,
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or("./ringlog-data".into()),
             listen,
             advertised_host,
@@ -281,6 +334,19 @@ impl Config {
         }
         address
     }
+}
+
+fn http_listen(text: Option<&str>) -> Result<Option<HttpListen>, String> {
+    let Some(text) = text else {
+        return Ok(Some(HttpListen { address: HTTP_LISTEN_DEFAULT, is_explicit: false }));
+    };
+    if text == "none" {
+        return Ok(None);
+    }
+    let address = text.parse().map_err(|_| {
+        format!("--http-listen: expected an address as 127.0.0.1:9644 or none, found {text:?}")
+    })?;
+    Ok(Some(HttpListen { address, is_explicit: true }))
 }
 
 fn advertised_host(host: Option<String>, listen: SocketAddr) -> Result<String, String> {
@@ -370,6 +436,36 @@ mod tests {
     }
 
     #[test]
+    fn the_control_thread_listens_where_it_is_told() {
+        let listen = |text: Option<&str>| {
+            let http_listen = text.map(str::to_string);
+            let config = resolve(Flags { http_listen, ..Flags::default() }).unwrap();
+            config.http_listen.map(|at| (at.address.to_string(), at.is_explicit))
+        };
+        assert_eq!(listen(None), Some(("127.0.0.1:9644".into(), false)));
+        assert_eq!(listen(Some("0.0.0.0:80")), Some(("0.0.0.0:80".into(), true)));
+        assert_eq!(listen(Some("none")), None);
+    }
+
+    #[test]
+    fn memory_limits_are_looked_for_in_all_groups_above() {
+        let files = Machine::memory_limit_files("0::/a/b\n");
+        let v2 = [
+            "/sys/fs/cgroup/a/b/memory.max",
+            "/sys/fs/cgroup/unified/a/b/memory.max",
+            "/sys/fs/cgroup/a/memory.max",
+            "/sys/fs/cgroup/unified/a/memory.max",
+            "/sys/fs/cgroup/memory.max",
+            "/sys/fs/cgroup/unified/memory.max",
+        ];
+        assert_eq!(files, v2);
+        let files = Machine::memory_limit_files("4:cpu:/x\n3:memory,y:/a\nnonsense\n");
+        let v1 = ["a/", ""].map(|at| format!("/sys/fs/cgroup/memory/{at}memory.limit_in_bytes"));
+        assert_eq!(files, v1);
+        assert_eq!(Machine::memory_limit_files("1:memory:/").len(), 1);
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let file: Flags =
             toml::from_str("shards = 1\nnode-id = 7\n[kafka]\n\"num.partitions\" = 3\n").unwrap();
@@ -387,6 +483,8 @@ mod tests {
         assert!(err(Flags { memory: Some("1M".into()), ..Flags::default() }).contains("64 MiB"));
         assert!(err(Flags { memory: Some("lots".into()), ..Flags::default() }).contains("512M"));
         assert!(err(Flags { shards: Some(0), ..Flags::default() }).contains("expected 1"));
+        let http = |text: &str| Flags { http_listen: Some(text.into()), ..Flags::default() };
+        assert!(err(http("9644")).contains("127.0.0.1:9644"));
         assert!(err(Flags { node_id: Some(-1), ..Flags::default() }).contains("--node-id"));
         assert!(err(Flags { set: vec!["nope".into()], ..Flags::default() }).contains("KEY=VALUE"));
         assert!(err(Flags { set: vec!["a.b=1".into()], ..Flags::default() }).contains("a.b"));

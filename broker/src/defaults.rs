@@ -3,7 +3,10 @@
 //!
 //! Source: Kafka 4.3's `KafkaConfig` and `ServerLogConfigs`; names, units and defaults are Kafka's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use crate::connections;
 
 /// The broker settings that this release acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct BrokerDefaults {
     pub socket_request_max_bytes: i32,
     /// `max.connections`: of the whole process.
     pub max_connections: i32,
+    /// `max.connections.per.ip`: from one address, unless the overrides say otherwise.
+    pub max_connections_per_ip: i32,
+    /// `max.connections.per.ip.overrides`: by address.
+    pub max_connections_per_ip_overrides: HashMap<IpAddr, usize>,
     /// `connections.max.idle.ms`: an idle connection is closed after this, milliseconds; -1 =
     /// never.
     pub connections_max_idle_ms: i64,
@@ -50,6 +57,8 @@ impl Default for BrokerDefaults {
             message_max_bytes: 1_048_588,
             socket_request_max_bytes: 100 << 20,
             max_connections: 16_384,
+            max_connections_per_ip: i32::MAX,
+            max_connections_per_ip_overrides: HashMap::new(),
             connections_max_idle_ms: 600_000,
             producer_id_expiration_ms: 86_400_000,
             log_flush_offset_checkpoint_interval_ms: 60_000,
@@ -121,6 +130,13 @@ impl BrokerDefaults {
                 self.socket_request_max_bytes = number(key, value, 1024, i32_max)? as i32;
             }
             "max.connections" => self.max_connections = number(key, value, 1, 1_000_000)? as i32,
+            "max.connections.per.ip" => {
+                self.max_connections_per_ip = number(key, value, 0, i32_max)? as i32;
+            }
+            "max.connections.per.ip.overrides" => {
+                self.max_connections_per_ip_overrides =
+                    connections::parse_overrides(value).map_err(|why| format!("{key}: {why}"))?;
+            }
             "connections.max.idle.ms" => {
                 self.connections_max_idle_ms = number(key, value, -1, i64::MAX)?;
             }

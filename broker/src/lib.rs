@@ -6,23 +6,29 @@
 //!                            ├─ session   one connection: frames in, replies out in order
 //!                            ├─ partition one partition: log, high watermark, who waits
 //!                            └─ metadata/ the fold over Kafka's metadata log, and its controller
+//!                    └ http ─── metrics/  the control thread: /metrics, /health, /ready
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod check;
 pub mod config;
+pub mod connections;
 pub mod datadir;
 pub mod defaults;
+pub mod fair;
+pub mod http;
 pub mod limiter;
 pub mod memory;
 pub mod message;
 pub mod metadata;
+pub mod metrics;
 pub mod partition;
 pub mod rules;
 pub mod serve;
 pub mod session;
 pub mod shell;
 pub mod slab;
+pub mod tool;
 pub mod topics;
 pub mod validate;

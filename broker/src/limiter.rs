@@ -22,6 +22,11 @@ impl LineLimiter {
         false
     }
 
+    /// Whether [`LineLimiter::report`] has something to say.
+    pub fn is_withholding(&self) -> bool {
+        self.withheld > 0
+    }
+
     /// Begins a new tick, and says how many lines the last one withheld.
     pub fn report(&mut self) {
         if self.withheld > 0 {

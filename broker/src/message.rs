@@ -5,6 +5,7 @@
 //! connections × requests in flight.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use ringlog_shard::buf::Slice;
 use ringlog_shard::fs::File;
@@ -12,9 +13,11 @@ use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
+use crate::api::asks::{Answered, Ask};
 use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::metadata::Image;
+use crate::metrics::{Detail, Snapshot};
 use crate::partition::Acks;
 use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
 use crate::slab::Key;
@@ -202,6 +205,10 @@ pub enum Message {
     Offsets { request: Key, asks: Vec<OffsetAsk> },
     /// The answer to [`Message::Offsets`].
     OffsetsFound { request: Key, results: Vec<OffsetFound> },
+    /// Answer these questions about partitions.
+    Ask { request: Key, asks: Vec<Ask> },
+    /// The answers to [`Message::Ask`], in any order.
+    Answers { request: Key, answers: Vec<Answered> },
     /// For the controller on shard 0.
     Control { request: Key, ask: ControlAsk },
     /// The controller's answer.
@@ -223,6 +230,8 @@ pub enum Message {
     RecoveryPoints(Vec<PartitionEnd>),
     /// The checkpoint files are written.
     CheckpointsWritten,
+    /// Say how you are; the answer leaves the shards' world.
+    Snapshot { detail: Detail, to: Sender<Snapshot> },
     /// Give up the rest of this process's life in order: write what is dirty, close the logs, stop.
     Stop,
 }

@@ -9,9 +9,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use ringlog_storage::epochs::EpochEnd;
 use ringlog_storage::producer::ProducerError;
 use ringlog_storage::{AppendError, Appended, Chunk, Log, Memory, ReadError, ReadPlan};
 use ringlog_wire::Uuid;
+use ringlog_wire::api::delete_records::HIGH_WATERMARK;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::error::ErrorCode;
 
@@ -211,14 +213,56 @@ impl<M: Memory> Partition<M> {
         self.log.read(from, self.high_watermark, bytes_max, min_one).map_err(read_error)
     }
 
+    /// Deletes every record before `before`, -1 = the high watermark; gives back the first offset
+    /// that is left. Whoever waits for more is woken: its offset may be gone (rule 64).
+    ///
+    /// # Errors
+    /// POLICY_VIOLATION for a log that is compacted only, OFFSET_OUT_OF_RANGE above the high
+    /// watermark, KAFKA_STORAGE_ERROR for a log that failed.
+    pub fn delete_records(&mut self, before: i64, out: &mut Advanced) -> Result<i64, ErrorCode> {
+        if self.log.is_failed() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        if self.rules.compacted && !self.rules.deletes {
+            return Err(ErrorCode::PolicyViolation);
+        }
+        let before = match before {
+            HIGH_WATERMARK => self.high_watermark,
+            before => before,
+        };
+        if before < 0 || before > self.high_watermark {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        if before > self.log.log_start_offset() {
+            self.log.advance_log_start(before);
+            out.woken.append(&mut self.watchers);
+        }
+        Ok(self.log.log_start_offset())
+    }
+
     /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset`
     /// (KIP-595): (epoch, end offset). -1 is not checked.
     pub fn diverging(&self, epoch: i32, offset: i64) -> Option<(i32, i64)> {
         if epoch < 0 {
             return None;
         }
-        let end = self.log.end_offset_for_epoch(epoch)?;
+        let end = self.end_of_epoch(epoch)?;
         (end.epoch < epoch || end.end_offset < offset).then_some((end.epoch, end.end_offset))
+    }
+
+    /// Where the largest epoch at or below `epoch` ends; `None` when there is none, or none that new
+    /// (rule 52). The present epoch is known from its first moment, before its first batch.
+    pub fn end_of_epoch(&self, epoch: i32) -> Option<EpochEnd> {
+        let end_offset = self.log.end_offset();
+        let written = self.log.epochs().latest().map_or(-1, |latest| latest.epoch);
+        match epoch {
+            e if e == self.leader_epoch => Some(EpochEnd { epoch, end_offset }),
+            // The present one has no batch yet: the one before it ends where the log does.
+            e if (written + 1..self.leader_epoch).contains(&e) => {
+                Some(EpochEnd { epoch: if written < 0 { e } else { written }, end_offset })
+            }
+            e => self.log.end_offset_for_epoch(e),
+        }
     }
 
     /// Checks the leader epoch that a client believes in (KIP-320); -1 is not checked (rule 51).

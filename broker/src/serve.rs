@@ -7,6 +7,7 @@
 //! controller's last records, checkpoints, the marker last.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -20,7 +21,9 @@ use ringlog_storage::{Durability, Log, LogConfig, RecoveryHint};
 use ringlog_wire::Uuid;
 
 use crate::config::{Advertise, Config, Executor, FetchPath};
+use crate::connections::{self, Connections};
 use crate::datadir::{self, Kind, OwnedFiles, PartitionEnd, Root};
+use crate::http::{self, Http};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::{Message, TopicPartition};
 use crate::metadata::topic_config::Surroundings;
@@ -37,10 +40,13 @@ const CONTROL_POOL_BYTES: usize = 32 << 20;
 /// File descriptors kept for segments and the like, out of the process's limit.
 const FILES_RESERVED: u64 = 4096;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A broker that serves.
 pub struct Server {
     handle: ringlog_shard::Handle<Message>,
     shared: Arc<Shared>,
+    http: Option<Http>,
     now_ms: fn() -> i64,
     _lock: Lock,
 }
@@ -60,6 +66,7 @@ pub struct Clocks {
 /// One sentence: what is in the way, and what to do about it.
 pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let begun = (clocks.now)();
+    let http = http::start(&config, clocks)?;
     let path = config.data_dir.display().to_string();
     let data = DataDir::create(&config.data_dir)
         .map_err(|error| format!("--data-dir {path}: cannot be created: {error}"))?;
@@ -77,16 +84,32 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let allocates = probe::directory(data.root())
         .iter()
         .all(|finding| finding.name != "fallocate" || finding.level == Level::Ok);
-    let shared = Arc::new(Shared { config, data, allocates, closed: Mutex::new(Vec::new()) });
+    let connections = Connections::new(connection_limits(&config));
+    let closed = Mutex::new(Vec::new());
+    let shared = Arc::new(Shared { config, data, allocates, connections, closed });
     let handle = run_shards(&shared, &image, logs, (controller, metadata_log))?;
     let config = &shared.config;
     for (shard, address) in handle.local_addrs().iter().enumerate() {
         tracing::info!(%address, shard, "listening");
     }
+    if let Some(http) = &http {
+        http.serve(handle.remote());
+    }
     let (shards, elapsed) = (config.shards, (clocks.now)() - begun);
-    let advertise = config.advertise;
-    tracing::info!(shards, ?advertise, partitions = count, ?elapsed, data_dir = path, "serving");
-    Ok(Server { handle, shared, now_ms: clocks.wall_ms, _lock: lock })
+    let (advertise, node_id, version) = (config.advertise, config.node_id, VERSION);
+    let durability = config.durability.name();
+    tracing::info!(
+        version,
+        node_id,
+        shards,
+        ?advertise,
+        durability,
+        partitions = count,
+        ?elapsed,
+        data_dir = path,
+        "serving"
+    );
+    Ok(Server { handle, shared, http, now_ms: clocks.wall_ms, _lock: lock })
 }
 
 /// Locks the directory if it may be ours; says whether it is to be formatted. A directory that is
@@ -329,7 +352,7 @@ fn write_recovery_points(
             high_watermark: log.end_offset(),
             flushed: log.recovery_point(),
             log_start: log.log_start_offset(),
-            first_segment: log.log_start_offset(),
+            first_segment: log.first_segment_offset(),
         })
     };
     let ends: Vec<_> = logs.iter().flatten().filter_map(end).collect();
@@ -380,9 +403,9 @@ fn open_shard_logs(
     live.into_iter().map(open).collect()
 }
 
-/// Connections that each shard may have: as configured, but never so many that the logs have no
-/// file descriptors left.
-fn connections_max(config: &Config) -> usize {
+/// Connections that all shards together may have: as configured, but never so many that the logs
+/// have no file descriptors left.
+fn connection_limits(config: &Config) -> connections::Limits {
     let wanted = config.defaults.max_connections as u64;
     let files = probe::raise_open_files();
     let room = files.saturating_sub(FILES_RESERVED).max(files / 2);
@@ -393,7 +416,11 @@ fn connections_max(config: &Config) -> usize {
              (ulimit -n)"
         );
     }
-    (wanted.min(room) as usize).div_ceil(config.shards)
+    connections::Limits {
+        all: wanted.min(room) as usize,
+        per_address: config.defaults.max_connections_per_ip as usize,
+        overrides: config.defaults.max_connections_per_ip_overrides.clone(),
+    }
 }
 
 fn run_shards(
@@ -425,7 +452,8 @@ fn run_shards(
             Executor::Bare => Host::Bare,
         },
         send_zero_copy: config.fetch_path == FetchPath::Zerocopy,
-        connections_max: connections_max(config),
+        // The limit is on all shards together (`Shared::connections`).
+        connections_max: usize::MAX,
         ..ShardConfig::default()
     };
     let seats: Vec<_> = logs.into_iter().map(|logs| Mutex::new(Some(logs))).collect();
@@ -448,6 +476,11 @@ impl Server {
     /// A sender for other threads.
     pub fn remote(&self) -> ringlog_shard::Remote<Message> {
         self.handle.remote()
+    }
+
+    /// Where /metrics, /health and /ready are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Http::address)
     }
 
     /// Waits until the shards have ended (they are asked with [`Message::Stop`]), then leaves the
@@ -477,7 +510,7 @@ fn finish(shared: &Shared, closed: Vec<ClosedShard>, now_ms: i64) -> Result<(), 
                     high_watermark: log.end_offset,
                     flushed: log.end_offset,
                     log_start: log.log_start,
-                    first_segment: log.log_start,
+                    first_segment: log.first_segment,
                 });
             }
         }

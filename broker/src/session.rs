@@ -6,7 +6,9 @@
 //! [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for their replies, more stay unread.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use crate::fair::Share;
 use crate::slab::Key;
 
 use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
@@ -15,8 +17,9 @@ use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
 pub const INFLIGHT_PER_CONNECTION_MAX: usize = 64;
 /// Bytes of replies that may be queued on one connection before its next request is looked at.
 pub const OUTPUT_PER_CONNECTION_MAX: usize = 4 << 20;
-/// Spare capacity of an emptied input buffer that a connection may keep, bytes.
-const INPUT_KEPT_MAX: usize = 64 << 10;
+/// Spare capacity of an emptied input buffer that a connection may keep, bytes: thousands of
+/// connections that fell idle keep it.
+const INPUT_KEPT_MAX: usize = 4 << 10;
 
 /// A reply: header bytes with slices of a log between them.
 #[derive(Debug)]
@@ -33,9 +36,18 @@ impl<S> From<Vec<u8>> for Reply<S> {
     }
 }
 
+/// A request that was read: which API, and when, on the turn's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The API's key.
+    pub key: i16,
+    /// When it was read.
+    pub at: Instant,
+}
+
 #[derive(Debug)]
 enum Slot<S> {
-    Waiting,
+    Waiting(Started),
     /// `None`: answered by silence (Produce with acks = 0).
     Ready(Option<Reply<S>>),
 }
@@ -47,16 +59,22 @@ pub enum Stall {
     Replies,
     /// The shard's memory for log chunks or for frames is used up.
     Memory,
+    /// It has had its share of this turn; see [`crate::fair`].
+    Turn,
 }
 
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session<S> {
-    /// The beginning of an unfinished frame; while stalled, all that arrived since.
+    /// The beginning of an unfinished frame; while stalled, all that arrived since. The first
+    /// `handled` bytes are over.
     input: Vec<u8>,
+    handled: usize,
     slots: VecDeque<Slot<S>>,
     /// Sequence of the request in `slots[0]`.
     first: u64,
+    /// What it has had of the current turn.
+    pub share: Share,
     /// Set while requests are not looked at.
     pub stalled: Option<Stall>,
     /// No request is read any more; the connection closes when its replies are out.
@@ -77,6 +95,8 @@ impl<S> Session<S> {
     pub fn new(peer: std::net::SocketAddr, now_ms: i64) -> Session<S> {
         Session {
             input: Vec::new(),
+            handled: 0,
+            share: Share::default(),
             slots: VecDeque::new(),
             first: 0,
             stalled: None,
@@ -90,12 +110,13 @@ impl<S> Session<S> {
 
     /// Bytes of input held.
     pub fn input_bytes(&self) -> usize {
-        self.input.len()
+        self.input.len() - self.handled
     }
 
-    /// Takes the held input, to be looked at again with [`Session::keep`] of what is left.
-    pub fn take_input(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.input)
+    /// Takes the held input out, to be given back with [`Session::restore`]. What is to be looked
+    /// at begins at the second value.
+    pub fn take_input(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.input), std::mem::take(&mut self.handled))
     }
 
     /// Holds `bytes` back until more arrive or the stall ends.
@@ -103,18 +124,21 @@ impl<S> Session<S> {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Gives a taken buffer back after `used` bytes of it were handled.
-    pub fn restore(&mut self, mut buffer: Vec<u8>, used: usize) {
+    /// Gives a taken buffer back, of which the first `handled` bytes are over.
+    pub fn restore(&mut self, mut buffer: Vec<u8>, mut handled: usize) {
         assert!(self.input.is_empty(), "input is taken and restored within one call");
-        if used == buffer.len() {
+        if handled == buffer.len() {
             buffer.clear();
+            handled = 0;
             if buffer.capacity() > INPUT_KEPT_MAX {
                 return;
             }
-        } else {
-            buffer.drain(..used);
+        } else if handled > buffer.len() / 2 {
+            // Not at once: of thousands of small frames, each would move all that follow it.
+            buffer.drain(..handled);
+            handled = 0;
         }
-        self.input = buffer;
+        (self.input, self.handled) = (buffer, handled);
     }
 
     /// Moves from `bytes` into the held input what its unfinished frame still lacks.
@@ -125,12 +149,12 @@ impl<S> Session<S> {
     pub fn complete(&mut self, bytes: &[u8], frame_max: u32) -> Result<(usize, bool), FrameError> {
         let mut moved = 0;
         loop {
-            let size = frame_size(&self.input, frame_max)?;
-            if size.is_some_and(|size| self.input.len() >= size) {
+            let size = frame_size(&self.input[self.handled..], frame_max)?;
+            if size.is_some_and(|size| self.input_bytes() >= size) {
                 return Ok((moved, true));
             }
             let want = size.unwrap_or(SIZE_BYTES);
-            let take = (want - self.input.len()).min(bytes.len() - moved);
+            let take = (want - self.input_bytes()).min(bytes.len() - moved);
             if take == 0 {
                 return Ok((moved, false));
             }
@@ -145,24 +169,26 @@ impl<S> Session<S> {
     }
 
     /// A new request was read: its sequence, under which its reply is given.
-    pub fn begin(&mut self) -> u64 {
+    pub fn begin(&mut self, started: Started) -> u64 {
         assert!(self.slots.len() < INFLIGHT_PER_CONNECTION_MAX, "the caller stalls before");
-        self.slots.push_back(Slot::Waiting);
+        self.slots.push_back(Slot::Waiting(started));
         self.first + self.slots.len() as u64 - 1
     }
 
     /// The latest request was not handled after all (it will be read again).
     pub fn unbegin(&mut self) {
         let slot = self.slots.pop_back();
-        assert!(matches!(slot, Some(Slot::Waiting)), "only the latest, unanswered request");
+        assert!(matches!(slot, Some(Slot::Waiting(_))), "only the latest, unanswered request");
     }
 
-    /// Request `sequence` is answered, with silence if `None`.
-    pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) {
+    /// Request `sequence` is answered, with silence if `None`. Says what was given to
+    /// [`Session::begin`].
+    pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) -> Started {
         let index = sequence.checked_sub(self.first).expect("a request is answered once");
         let slot = &mut self.slots[usize::try_from(index).expect("a small index")];
-        assert!(matches!(slot, Slot::Waiting), "a request is answered once");
-        *slot = Slot::Ready(reply);
+        let waiting = std::mem::replace(slot, Slot::Ready(reply));
+        let Slot::Waiting(started) = waiting else { panic!("a request is answered once") };
+        started
     }
 
     /// The next reply in request order, if it is ready.
@@ -185,6 +211,11 @@ mod tests {
         Session::new("127.0.0.1:1".parse().unwrap(), 0)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "any time will do")]
+    fn started() -> Started {
+        Started { key: 0, at: Instant::now() }
+    }
+
     fn reply(n: u8) -> Option<Reply<()>> {
         Some(vec![n].into())
     }
@@ -192,7 +223,7 @@ mod tests {
     #[test]
     fn replies_leave_in_request_order() {
         let mut s = session();
-        let (a, b, c) = (s.begin(), s.begin(), s.begin());
+        let (a, b, c) = (s.begin(started()), s.begin(started()), s.begin(started()));
         s.answer(c, reply(3));
         assert!(s.next_reply().is_none());
         s.answer(a, reply(1));
@@ -211,7 +242,22 @@ mod tests {
             assert_eq!(s.complete(&frame[..cut], 1000).unwrap(), (cut, false));
             let rest = [&frame[cut..], &[0, 0]].concat();
             assert_eq!(s.complete(&rest, 1000).unwrap(), (frame.len() - cut, true));
-            assert_eq!(s.take_input(), frame);
+            assert_eq!(s.take_input(), (frame.to_vec(), 0));
+        }
+    }
+
+    #[test]
+    fn what_is_handled_is_not_held() {
+        let frames = [[0, 0, 0, 4, 1, 2, 3, 4]; 4].concat();
+        for used in 0..=frames.len() {
+            let mut s = session();
+            s.keep(&frames);
+            let (input, from) = s.take_input();
+            s.restore(input, from + used);
+            assert_eq!(s.input_bytes(), frames.len() - used, "{used}");
+            s.keep(&[9]);
+            let (input, from) = s.take_input();
+            assert_eq!(input[from..], [&frames[used..], &[9]].concat(), "{used}");
         }
     }
 

@@ -10,7 +10,9 @@
 //! once; memory is bounded by [`Codecs`]; a batch is taken or refused as a whole.
 
 use ringlog_wire::batch::{Batch, BatchError, BatchHeader, Codecs, Compression, HEADER_BYTES};
-use ringlog_wire::batch::{NO_PRODUCER_ID, Seen, TimestampType, WalkSummary};
+use ringlog_wire::batch::{
+    MAGIC, NO_PRODUCER_ID, OVERHEAD_BYTES, Seen, TimestampType, WalkSummary,
+};
 use ringlog_wire::error::ErrorCode;
 
 use crate::rules::{Recompress, TopicRules, Validation};
@@ -19,6 +21,12 @@ use crate::rules::{Recompress, TopicRules, Validation};
 pub const RECORD_PROBLEMS_MAX: usize = 100;
 /// The timestamp of a record that has none; no limit applies to it.
 const NO_TIMESTAMP: i64 = -1;
+/// In every format, the batch's length and its magic stand at the same places.
+const LENGTH_AT: usize = 8;
+const MAGIC_AT: usize = 16;
+/// The least length of any format's batch, bytes.
+const LENGTH_MIN_ANY: usize = 14;
+const _: () = assert!(LENGTH_AT + size_of::<i32>() == OVERHEAD_BYTES);
 /// The first Produce version that may carry zstd.
 const ZSTD_VERSION_MIN: i16 = 7;
 
@@ -89,25 +97,41 @@ pub fn check<'a>(
     }
 }
 
-/// Rule 14: exactly one batch, of a format and a compression that the version may carry.
+/// Rule 14: exactly one batch, of a format and a compression that the version may carry. What
+/// follows it and is no whole batch is passed over, as Kafka does.
 fn only_batch(records: &[u8], produce_version: i16) -> Result<Batch<'_>, Refusal> {
-    if records.is_empty() {
+    let Some((first, rest)) = next_batch(records)? else {
         return Err((ErrorCode::InvalidRecord, "Expected one record batch, found none.").into());
-    }
-    // The magic byte stands at the same place in every format, so an old one is told apart from
-    // garbage.
-    if records.len() > 16 && records[16] < 2 {
+    };
+    if first[MAGIC_AT] != MAGIC as u8 {
         return Err((ErrorCode::InvalidRecord, "Expected a record batch of magic 2.").into());
     }
-    let (batch, rest) = Batch::parse(records).map_err(refuse)?;
-    if !rest.is_empty() {
-        return Err((ErrorCode::InvalidRecord, "Expected exactly one record batch.").into());
-    }
-    let is_zstd = batch.header().compression().map_err(refuse)? == Compression::Zstd;
+    let (batch, _) = Batch::parse(first).map_err(refuse)?;
+    let is_zstd = batch.header().compression() == Ok(Compression::Zstd);
     if is_zstd && produce_version < ZSTD_VERSION_MIN {
         return Err((ErrorCode::UnsupportedCompressionType, "zstd needs Produce v7.").into());
     }
+    if !rest.is_empty() && next_batch(rest)?.is_some() {
+        return Err((ErrorCode::InvalidRecord, "Expected exactly one record batch.").into());
+    }
     Ok(batch)
+}
+
+/// The bytes of the batch at the start, whatever its format, and what follows. K:
+/// `ByteBufferLogInputStream`.
+fn next_batch(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Refusal> {
+    let Some(&[a, b, c, d]) = bytes.get(LENGTH_AT..OVERHEAD_BYTES) else { return Ok(None) };
+    let length = i32::from_be_bytes([a, b, c, d]);
+    let corrupt = |why| Err((ErrorCode::CorruptMessage, why).into());
+    let Some(length) = usize::try_from(length).ok().filter(|it| *it >= LENGTH_MIN_ANY) else {
+        return corrupt("The batch's length is not possible.");
+    };
+    match bytes.get(MAGIC_AT) {
+        None => return Ok(None),
+        Some(0..=2) => {}
+        Some(_) => return corrupt("The batch's magic is unknown."),
+    }
+    Ok(bytes.split_at_checked(OVERHEAD_BYTES + length))
 }
 
 fn check_header(batch: &Batch<'_>, rules: &TopicRules) -> Result<(), Refusal> {
@@ -125,15 +149,13 @@ fn check_header(batch: &Batch<'_>, rules: &TopicRules) -> Result<(), Refusal> {
 
 /// What the header says of the records and their producer.
 fn check_promises(header: &BatchHeader) -> Result<(), Refusal> {
-    use ErrorCode::{InvalidRecord, InvalidTimestamp, InvalidTxnState};
+    use ErrorCode::{InvalidRecord, InvalidTxnState};
     let count = header.records_count;
     let is_idempotent = header.producer_id >= 0;
     let refusal = if count <= 0 || header.last_offset_delta.checked_add(1) != Some(count) {
         (InvalidRecord, "The record count contradicts the last offset.")
     } else if header.is_control() {
         (InvalidRecord, "Clients may not write control records.")
-    } else if header.timestamp_type() == TimestampType::LogAppendTime {
-        (InvalidTimestamp, "Clients may not set the log append time.")
     } else if header.producer_id < NO_PRODUCER_ID || is_idempotent && header.producer_epoch < 0 {
         (InvalidRecord, "The producer's id and epoch contradict.")
     } else if is_idempotent && header.base_sequence < 0 {
@@ -203,11 +225,12 @@ fn check_records(
     codecs: &mut Codecs,
 ) -> Result<(), Refusal> {
     let rules = around.rules;
+    let is_ours = is_marked(batch.header(), rules);
     let lacks_keys = rules.compacted && summary.null_keys > 0;
     let is_off = rules.timestamp_type == TimestampType::CreateTime
         && (summary.min_timestamp < around.now_ms.saturating_sub(rules.timestamp_before_max_ms)
             || summary.max_timestamp > around.now_ms.saturating_add(rules.timestamp_after_max_ms));
-    if lacks_keys || is_off { find_problems(batch, around, codecs) } else { Ok(()) }
+    if lacks_keys || is_off || is_ours { find_problems(batch, around, codecs) } else { Ok(()) }
 }
 
 /// Names the records that break a rule, if any does.
@@ -219,8 +242,9 @@ fn find_problems(
 ) -> Result<(), Refusal> {
     let mut records = Vec::new();
     let mut code = None;
+    let is_ours = is_marked(batch.header(), around.rules);
     let note = |seen: &Seen| {
-        if let Some((reason, why)) = problem_of(seen, around) {
+        if let Some((reason, why)) = problem_of(seen, is_ours, around) {
             // One timestamp among the reasons makes it the reason.
             if code != Some(ErrorCode::InvalidTimestamp) {
                 code = Some(reason);
@@ -235,16 +259,27 @@ fn find_problems(
     codecs.trim();
     let why = match code {
         None => return Ok(()),
-        Some(ErrorCode::InvalidTimestamp) => "Records have timestamps outside the topic's range.",
+        Some(ErrorCode::InvalidTimestamp) => "Records have timestamps that the topic refuses.",
         Some(_) => "Records without a key cannot be written to a compacted topic.",
     };
     Err(Refusal { code: code.expect("it was just matched"), why, records })
 }
 
-fn problem_of(seen: &Seen, around: Around<'_>) -> Option<(ErrorCode, String)> {
+/// Rule 15: where the broker sets the time, a client must not say that it has. Where it does not,
+/// the mark is taken away ([`stamped`]).
+fn is_marked(header: &BatchHeader, rules: &TopicRules) -> bool {
+    let ours = TimestampType::LogAppendTime;
+    rules.timestamp_type == ours && header.timestamp_type() == ours
+}
+
+fn problem_of(seen: &Seen, is_ours: bool, around: Around<'_>) -> Option<(ErrorCode, String)> {
     let Around { rules, now_ms, .. } = around;
     if rules.compacted && !seen.has_key {
         return Some((ErrorCode::InvalidRecord, "The record has no key.".into()));
+    }
+    if is_ours {
+        let why = "Clients may not set the log append time.";
+        return Some((ErrorCode::InvalidTimestamp, why.into()));
     }
     let limits = rules.timestamp_type == TimestampType::CreateTime;
     if !limits || seen.timestamp == NO_TIMESTAMP || is_timely(seen.timestamp, around) {
@@ -285,7 +320,9 @@ fn refuse(error: BatchError) -> Refusal {
             (ErrorCode::CorruptMessage, "The batch's length contradicts the request's.")
         }
         BatchError::Magic(_) => (ErrorCode::InvalidRecord, "Expected a record batch of magic 2."),
-        BatchError::Corrupt(_) => (ErrorCode::CorruptMessage, "The records cannot be opened."),
+        // The CRC was right: a client that sends it again sends the same. CORRUPT_MESSAGE would be
+        // tried again until the client gives up.
+        BatchError::Corrupt(_) => (ErrorCode::InvalidRecord, "The records cannot be opened."),
         BatchError::Inflated { .. } => {
             (ErrorCode::MessageTooLarge, "The records open to more than 100 MiB.")
         }
@@ -310,7 +347,8 @@ mod tests {
 
     fn code(records: Option<&[u8]>, rules: &TopicRules, produce_version: i16) -> ErrorCode {
         let around = Around { rules, produce_version, now_ms: 1000 };
-        let checked = check(records, around, &mut Codecs::new());
+        let mut codecs = Codecs::new();
+        let checked = check(records, around, &mut codecs);
         checked.map_or_else(|refusal| refusal.code, |_| ErrorCode::None)
     }
     const COUNT_AT: usize = HEADER_BYTES - 4;
@@ -359,7 +397,7 @@ mod tests {
         let trusting = TopicRules { validation: Validation::Header, ..rules() };
         for bytes in [sealed(22, 1), sealed(22, 2), sealed(22, 3), sealed(22, 4)] {
             assert_eq!(code(Some(&bytes), &trusting, 9), ErrorCode::None);
-            assert_eq!(code(Some(&bytes), &rules(), 9), ErrorCode::CorruptMessage);
+            assert_eq!(code(Some(&bytes), &rules(), 9), ErrorCode::InvalidRecord);
         }
     }
 
@@ -382,21 +420,24 @@ mod tests {
         let cases = [
             ("nothing", vec![], InvalidRecord),
             ("an old magic", changed(16, 1), InvalidRecord),
-            ("a new magic", changed(16, 3), InvalidRecord),
-            ("half a header", good()[..40].to_vec(), CorruptMessage),
-            ("half a batch", good()[..last].to_vec(), CorruptMessage),
+            ("a new magic", changed(16, 3), CorruptMessage),
+            ("half a header", good()[..40].to_vec(), InvalidRecord),
+            ("half a batch", good()[..last].to_vec(), InvalidRecord),
             ("a short length", changed(11, 10), CorruptMessage),
             ("two batches", [good(), good()].concat(), InvalidRecord),
-            ("more behind it", [good(), vec![0]].concat(), InvalidRecord),
+            ("more behind it", [good(), vec![0]].concat(), ErrorCode::None),
+            ("garbage behind it", [good(), vec![0xff; 20]].concat(), CorruptMessage),
+            ("a length below any header", changed(11, 48), CorruptMessage),
             ("a flipped bit", changed(last, 0), CorruptMessage),
             ("an unknown compression", sealed(22, 7), UnsupportedCompressionType),
+            ("a compression that never was", sealed(22, 5), UnsupportedCompressionType),
             ("a base offset", offset, InvalidRecord),
             ("no records", empty, InvalidRecord),
             ("a wrong count", sealed(COUNT_AT + 3, 3), InvalidRecord),
             ("a negative count", sealed(COUNT_AT, 0xff), InvalidRecord),
             ("a wrong last offset", sealed(26, 9), InvalidRecord),
             ("a control batch", control, InvalidRecord),
-            ("a broker's timestamp", stamped, InvalidTimestamp),
+            ("a broker's timestamp", stamped.clone(), ErrorCode::None),
             ("no sequence", no_sequence, InvalidRecord),
             ("a transaction", transactional, InvalidTxnState),
             ("a record's length", sealed(HEADER_BYTES, 0x7e), InvalidRecord),
@@ -405,6 +446,8 @@ mod tests {
         for (what, bytes, expected) in cases {
             assert_eq!(code(Some(&bytes), &rules(), 9), expected, "{what}");
         }
+        let ours = TopicRules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
+        assert_eq!(code(Some(&stamped), &ours, 9), InvalidTimestamp);
         let small = TopicRules { message_bytes_max: good().len() - 1, ..rules() };
         assert_eq!(code(Some(&good()), &small, 9), MessageTooLarge);
         let exact = TopicRules { message_bytes_max: good().len(), ..rules() };

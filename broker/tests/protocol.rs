@@ -414,9 +414,8 @@ fn offsets_refuse_with_kafkas_codes() {
     }
     let twice = offsets_request(&topic, &[(0, -1), (0, -2)]);
     let response: ListOffsetsResponse = client.call(&list_offsets::API, 4, &twice);
-    for told in &response.topics[0].partitions {
-        assert_eq!(told.error_code, ErrorCode::InvalidRequest, "rule 57");
-    }
+    let told: Vec<_> = response.topics[0].partitions.iter().map(|it| it.error_code).collect();
+    assert_eq!(told, [ErrorCode::InvalidRequest], "rule 57");
     for (epoch, code) in [(-1, 0), (0, 0), (1, 75)] {
         let mut request = offsets_request(&topic, &[(0, -1)]);
         request.topics[0].partitions[0].current_leader_epoch = epoch;

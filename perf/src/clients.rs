@@ -1,11 +1,21 @@
-//! `cargo perf clients`: foreign clients against each way of running Ringlog.
+//! `cargo perf clients`: every Kafka client against each way of running Ringlog.
 //!
-//! For each combination a fresh broker is started; kcat, librdkafka and Kafka's own tools produce
-//! to it and read it; then it is stopped cleanly, and Kafka's file checker reads what it left. The
-//! matrix itself is trusted because Apache Kafka passes it (`--server kafka`).
+//! For each combination a fresh broker is started; the client programs play one scenario against
+//! it, two at a time, each under topics of its own; then it is stopped cleanly, and Kafka's file
+//! checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
+//! kafka`), and what Kafka answered is what Ringlog must answer, but for the differences that are
+//! listed with their reasons.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod answers;
+mod install;
+mod kcat;
+mod program;
+mod report;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use clap::ValueEnum;
 
@@ -13,17 +23,21 @@ use crate::Failure;
 use crate::broker::{Brokers, Kind, Setup};
 use crate::dump;
 use crate::kafka::Kafka;
-use crate::kcat::{self, CODECS};
+use crate::kcat::{CODECS, MESSAGES};
 use crate::place::Place;
 use crate::process::{self, TemporaryFolder};
-use crate::table::Table;
+use program::{Outcome, Program, Said, Visit};
+use report::Results;
 
 const PARTITIONS: &str = "num.partitions=4";
-/// Small segments, so that every file has been rolled, indexed and snapshotted some times.
-const SEGMENT: &str = "log.segment.bytes=1048576";
+/// Small segments, so that files are rolled, indexed and snapshotted; the largest record fits.
+const SEGMENT: &str = "log.segment.bytes=2097152";
 const PERF_RECORDS: u64 = 200_000;
 const PERF_RECORD_BYTES: u64 = 100;
-const RDKAFKA_RECORDS: u64 = 20_000;
+/// How many client programs talk to a broker at a time.
+const PROGRAMS_AT_ONCE: usize = 2;
+/// Topics of which it is known how many records must lie in their files.
+const COUNTED: [&str; 2] = ["kcat-codec-", "perf-"];
 
 /// What to run against.
 #[derive(clap::Args)]
@@ -34,9 +48,18 @@ pub struct Arguments {
     /// Ways of showing itself: node, shard
     #[arg(long, value_delimiter = ',', default_value = "node,shard")]
     advertise: Vec<String>,
-    /// The broker to test
+    /// The broker to test; with `kafka` its answers are kept as what is right
     #[arg(long, default_value = "ringlog")]
     server: ServerName,
+    /// Only these clients
+    #[arg(long, value_delimiter = ',')]
+    client: Vec<String>,
+    /// Only these checks
+    #[arg(long, value_delimiter = ',')]
+    check: Vec<String>,
+    /// Keep the results, and make the README's table from them
+    #[arg(long, conflicts_with_all = ["client", "check"])]
+    write_readme: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,26 +68,64 @@ enum ServerName {
     Kafka,
 }
 
-/// One client's result: its name, and what it said.
-type Outcome = (String, Result<String, Failure>);
+impl Arguments {
+    /// Whether every client plays every check, so that what is missing is missing.
+    fn is_whole(&self) -> bool {
+        self.client.is_empty() && self.check.is_empty()
+    }
+}
+
+/// What one combination showed.
+struct Shown {
+    said: BTreeMap<String, Said>,
+    /// What went wrong with the broker itself or its files.
+    complaints: Vec<String>,
+}
 
 struct Clients<'a> {
     kafka: &'a Kafka,
-    rdkafka: PathBuf,
+    programs: Vec<Program>,
+    only: &'a [String],
 }
 
 /// Runs the matrix; an error when anything failed.
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
+    let is_unknown = |name: &&String| !program::CHECKS.contains(&name.as_str());
+    if let Some(check) = arguments.check.iter().find(is_unknown) {
+        return Err(format!("no such check: {check}").into());
+    }
     let kinds = kinds_of(arguments);
     let kafka = Kafka::fetch(place)?;
     let brokers = Brokers::build(place, &kafka, &kinds)?;
-    let clients = Clients { kafka: &kafka, rdkafka: place.build_rdkafka_client()? };
-    let mut columns = Vec::new();
+    let programs = install::programs(place, &kafka, &arguments.client)?;
+    let clients = Clients { kafka: &kafka, programs, only: &arguments.check };
+    let mut complaints = Vec::new();
+    let mut runs = Vec::new();
     for kind in &kinds {
         println!("{kind}:");
-        columns.push(clients.combination(place, &brokers, kind)?);
+        let shown = clients.combination(place, &brokers, kind)?;
+        let of_kind = |text: &String| format!("{kind}: {text}");
+        complaints.extend(shown.complaints.iter().map(of_kind));
+        runs.push(shown.said);
     }
-    report(&kinds, &columns)
+    match arguments.server {
+        ServerName::Kafka => answers::keep(place, &runs[0])?,
+        ServerName::Ringlog => complaints.extend(compared(place, arguments, &kinds, &runs)?),
+    }
+    let names = kinds.iter().map(ToString::to_string).collect();
+    let results = Results::of(&clients.programs, names, &runs);
+    println!("\n{}", results.markdown());
+    match (arguments.server, arguments.write_readme) {
+        (ServerName::Kafka, _) => complaints.extend(results.regressions(&Results::default())),
+        (ServerName::Ringlog, true) => results.write(place)?,
+        (ServerName::Ringlog, false) => {
+            complaints.extend(results.regressions(&Results::listed(place)?));
+        }
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} complaints:\n  {}", complaints.len(), complaints.join("\n  ")).into())
 }
 
 fn kinds_of(arguments: &Arguments) -> Vec<Kind> {
@@ -80,6 +141,27 @@ fn kinds_of(arguments: &Arguments) -> Vec<Kind> {
     kinds
 }
 
+/// Complaints about answers that are not Kafka's.
+fn compared(
+    place: &Place,
+    arguments: &Arguments,
+    kinds: &[Kind],
+    runs: &[BTreeMap<String, Said>],
+) -> Result<Vec<String>, Failure> {
+    let of_kafka = answers::of_kafka(place)?;
+    let listed = answers::differences(place)?;
+    let mut is_seen = vec![false; listed.len()];
+    let mut complaints = Vec::new();
+    for (kind, said) in kinds.iter().zip(runs) {
+        let found = answers::compare(&of_kafka, &listed, &mut is_seen, said);
+        complaints.extend(found.iter().map(|text| format!("{kind}: {text}")));
+    }
+    if arguments.is_whole() {
+        complaints.extend(answers::stale(&listed, &is_seen));
+    }
+    Ok(complaints)
+}
+
 impl Clients<'_> {
     /// Everything against one broker. Only a broker that does not start, or does not live to the
     /// end, is an error of its own.
@@ -88,7 +170,7 @@ impl Clients<'_> {
         place: &Place,
         brokers: &Brokers<'_>,
         kind: &Kind,
-    ) -> Result<Vec<Outcome>, Failure> {
+    ) -> Result<Shown, Failure> {
         let folder = TemporaryFolder::new(place.work(), "clients")?;
         let setup = Setup {
             kind: kind.clone(),
@@ -99,85 +181,74 @@ impl Clients<'_> {
             arguments: &[],
         };
         let mut server = brokers.start(&setup)?;
-        let mut outcomes = Vec::new();
-        let mut note = |name: &str, result: Result<String, Failure>| {
-            match &result {
-                Ok(detail) => println!("  pass  {name}: {detail}"),
-                Err(failure) => println!("  FAIL  {name}: {failure}"),
+        let mut complaints = Vec::new();
+        let mut note = |name: &str, result: Result<String, Failure>| match result {
+            Ok(detail) => println!("  pass  {name}: {detail}"),
+            Err(failure) => {
+                println!("  FAIL  {name}: {failure}");
+                complaints.push(format!("{name}: {failure}"));
             }
-            outcomes.push((name.to_string(), result));
         };
-        let address = setup.address();
-        let sent = self.talk(kind, address, folder.path(), &mut note);
+        let visit = Visit { address: setup.address(), folder: folder.path(), only: self.only };
+        let said = self.all_said(&visit);
+        server.check_alive()?;
+        let mut sent = said.get(kcat::PREFIX).map_or(0, sent_by_kcat);
+        if self.only.is_empty() {
+            note("kcat -L", brokers_shown(kind, &setup));
+            note("kafka-producer-perf-test", self.producer_perf(&setup));
+            note("kafka-get-offsets", self.offsets(&setup));
+            sent += PERF_RECORDS;
+        }
         server.check_alive()?;
         let log = server.log.clone();
         note("clean stop", setup.stop(server).map(|()| "done".to_string()));
-        for name in dump::CHECK_NAMES {
+        for name in dump::CHECK_NAMES.into_iter().filter(|_| self.only.is_empty()) {
             let expected = (name == "log").then_some(sent);
             note(&format!("dump-log: {name}"), self.dump(&setup.data(), name, expected));
         }
-        if outcomes.iter().any(|(_, result)| result.is_err()) {
+        if !complaints.is_empty() || said.values().flat_map(Said::values).any(is_failed) {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             println!("  the end of the broker's log:\n{}", process::tail(&text));
         }
-        Ok(outcomes)
+        Ok(Shown { said, complaints })
     }
 
-    /// All clients in turn. Returns how many messages they sent that stay.
-    fn talk(
-        &self,
-        kind: &Kind,
-        address: SocketAddr,
-        folder: &Path,
-        note: &mut dyn FnMut(&str, Result<String, Failure>),
-    ) -> u64 {
-        let mut sent = 0;
-        note("kcat -L", brokers_shown(kind, address));
-        for codec in CODECS {
-            let result = kcat::round_trip(address, &format!("kcat-{codec}"), codec, folder);
-            let detail = format!("{} messages compared", kcat::MESSAGES);
-            note(&format!("kcat {codec}"), result.map(|()| detail));
-            sent += kcat::MESSAGES;
-        }
-        for codec in CODECS {
-            note(&format!("librdkafka idempotent {codec}"), self.rdkafka(address, codec));
-            sent += RDKAFKA_RECORDS;
-        }
-        note("kafka-topics", self.topics(address));
-        note("kafka-producer-perf-test", self.producer_perf(address));
-        sent += PERF_RECORDS;
-        note("kafka-get-offsets", self.offsets(address));
-        sent
-    }
-
-    fn rdkafka(&self, address: SocketAddr, codec: &str) -> Result<String, Failure> {
-        let (topic, count) = (format!("rdkafka-{codec}"), RDKAFKA_RECORDS.to_string());
-        let program = self.rdkafka.display().to_string();
-        let text = process::run(&program, [&address.to_string(), &topic, codec, &count])?;
-        Ok(text.trim().to_string())
-    }
-
-    fn topics(&self, address: SocketAddr) -> Result<String, Failure> {
-        let topics = |arguments: &[&str]| {
-            let mut command = self.kafka.tool("org.apache.kafka.tools.TopicCommand");
-            command.args(["--bootstrap-server", &address.to_string()]).args(arguments);
-            process::output_of(&mut command)
+    /// All client programs, some at a time.
+    fn all_said(&self, visit: &Visit<'_>) -> BTreeMap<String, Said> {
+        let waiting: Mutex<VecDeque<&Program>> = Mutex::new(self.programs.iter().collect());
+        let all = Mutex::new(BTreeMap::new());
+        let work = || {
+            loop {
+                let Some(program) = waiting.lock().expect("no thread panicked").pop_front() else {
+                    return;
+                };
+                let began = Instant::now();
+                let said = match program.command.is_empty() {
+                    true => kcat::run(self.kafka, visit),
+                    false => program::run(program, visit),
+                };
+                let count = |outcome| said.values().filter(|line| line.result == outcome).count();
+                let (passed, absent) = (count(Outcome::Pass), count(Outcome::Absent));
+                let mut text = format!("  {}: {passed} pass, {absent} absent", program.name);
+                text += &format!(" ({:.1} s)", began.elapsed().as_secs_f64());
+                for line in said.values().filter(|line| is_failed(line)) {
+                    text += &format!("\n  FAIL  {} {}: {}", program.name, line.check, line.detail);
+                }
+                println!("{text}");
+                all.lock().expect("no thread panicked").insert(program.name.to_string(), said);
+            }
         };
-        let sizes = ["--partitions", "3", "--replication-factor", "1"];
-        topics(&[&["--create", "--topic", "by-tool"], &sizes[..]].concat())?;
-        if !topics(&["--list"])?.lines().any(|line| line == "by-tool") {
-            return Err("the created topic is not listed".into());
-        }
-        topics(&["--delete", "--topic", "by-tool"])?;
-        if topics(&["--list"])?.lines().any(|line| line == "by-tool") {
-            return Err("the deleted topic is listed".into());
-        }
-        Ok("created, listed, deleted".to_string())
+        std::thread::scope(|scope| {
+            for _ in 0..PROGRAMS_AT_ONCE {
+                scope.spawn(work);
+            }
+        });
+        all.into_inner().expect("no thread panicked")
     }
 
-    fn producer_perf(&self, address: SocketAddr) -> Result<String, Failure> {
+    fn producer_perf(&self, setup: &Setup<'_>) -> Result<String, Failure> {
         let mut command = self.kafka.tool("org.apache.kafka.tools.ProducerPerformance");
-        command.args(["--bootstrap-server", &address.to_string(), "--topic", "perf"]);
+        command.args(["--bootstrap-server", &setup.address().to_string(), "--topic", "perf"]);
         command.args(["--num-records", &PERF_RECORDS.to_string(), "--throughput", "-1"]);
         command.args(["--record-size", &PERF_RECORD_BYTES.to_string()]);
         command.args(["--command-property", "acks=all"]);
@@ -193,9 +264,9 @@ impl Clients<'_> {
     }
 
     /// The offsets that the broker lists must add up to what the performance test sent.
-    fn offsets(&self, address: SocketAddr) -> Result<String, Failure> {
+    fn offsets(&self, setup: &Setup<'_>) -> Result<String, Failure> {
         let mut command = self.kafka.tool("org.apache.kafka.tools.GetOffsetShell");
-        command.args(["--bootstrap-server", &address.to_string(), "--topic", "perf"]);
+        command.args(["--bootstrap-server", &setup.address().to_string(), "--topic", "perf"]);
         let text = process::output_of(&mut command)?;
         let end_of = |line: &str| line.rsplit(':').next().and_then(|end| end.parse::<u64>().ok());
         let sum: u64 = text.lines().filter_map(end_of).sum();
@@ -207,19 +278,31 @@ impl Clients<'_> {
     }
 
     fn dump(&self, data: &Path, name: &str, records: Option<u64>) -> Result<String, Failure> {
-        let dumped = dump::check(self.kafka, data, name)?;
+        let dumped = dump::check(self.kafka, data, name, &COUNTED)?;
         match records {
             Some(sent) if sent != dumped.records => {
                 Err(format!("{} records on disk, sent were {sent}", dumped.records).into())
             }
-            Some(sent) => Ok(format!("{} files, {sent} records", dumped.files)),
+            Some(sent) => Ok(format!("{} files, {sent} records counted", dumped.files)),
             None => Ok(format!("{} files", dumped.files)),
         }
     }
 }
 
-fn brokers_shown(kind: &Kind, address: SocketAddr) -> Result<String, Failure> {
-    let shown = kcat::list(address)?;
+fn is_failed(line: &program::Line) -> bool {
+    line.result == Outcome::Fail
+}
+
+/// How many records kcat's codec checks have left, as far as they passed.
+fn sent_by_kcat(said: &Said) -> u64 {
+    let is_sent = |codec: &&&str| {
+        said.get(&format!("codec/{codec}")).is_some_and(|line| line.result == Outcome::Pass)
+    };
+    CODECS.iter().filter(is_sent).count() as u64 * MESSAGES
+}
+
+fn brokers_shown(kind: &Kind, setup: &Setup<'_>) -> Result<String, Failure> {
+    let shown = crate::kcat::list(setup.address())?;
     let expected = match kind {
         Kind::Ringlog { shards, advertise } if advertise == "shard" => usize::from(*shards),
         _ => 1,
@@ -236,25 +319,4 @@ fn brokers_shown(kind: &Kind, address: SocketAddr) -> Result<String, Failure> {
 fn has_trouble(text: &str) -> bool {
     let is_trouble = |line: &str| ["Exception", "ERROR", "WARN"].iter().any(|w| line.contains(w));
     text.lines().any(|line| is_trouble(line) && !line.contains("reported a recoverable issue"))
-}
-
-fn report(kinds: &[Kind], columns: &[Vec<Outcome>]) -> Result<(), Failure> {
-    let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-    let mut heading = vec!["client"];
-    heading.extend(names.iter().map(String::as_str));
-    let mut table = Table::new(&heading);
-    let mut failures = 0;
-    let mut passes = 0;
-    for (row, (name, _)) in columns[0].iter().enumerate() {
-        let mut cells = vec![name.clone()];
-        for column in columns {
-            let is_pass = column[row].1.is_ok();
-            passes += usize::from(is_pass);
-            failures += usize::from(!is_pass);
-            cells.push(if is_pass { "pass" } else { "FAIL" }.to_string());
-        }
-        table.push(cells);
-    }
-    println!("\n{}\n{passes} passed, {failures} failed", table.text());
-    if failures == 0 { Ok(()) } else { Err(format!("{failures} of the matrix failed").into()) }
 }

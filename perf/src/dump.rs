@@ -30,6 +30,8 @@ const EXPECTED_STARTS: [&str; 10] = [
 ];
 /// The active segment's index may be empty; it is sane then.
 const EXPECTED_ENDS: [&str; 2] = [" passed sanity check.", " is empty."];
+/// Linux takes arguments of 128 KiB; a path here has some 120 bytes.
+const FILES_AT_ONCE: usize = 800;
 const COMPLAINTS_SHOWN_MAX: usize = 5;
 
 /// What was found.
@@ -37,7 +39,7 @@ const COMPLAINTS_SHOWN_MAX: usize = 5;
 pub struct Dumped {
     /// How many files were read.
     pub files: usize,
-    /// Data records in all `.log` files but the metadata log's.
+    /// Data records in the `.log` files of the topics to be counted.
     pub records: u64,
 }
 
@@ -75,17 +77,15 @@ const CHECKS: [Check; 5] = [
 pub const CHECK_NAMES: [&str; 5] =
     [CHECKS[0].name, CHECKS[1].name, CHECKS[2].name, CHECKS[3].name, CHECKS[4].name];
 
-/// Runs one check over all files it concerns.
-pub fn check(kafka: &Kafka, data: &Path, name: &str) -> Result<Dumped, Failure> {
+/// Runs one check over all files it concerns. Records are counted in folders whose names begin with
+/// one of `counted`.
+pub fn check(kafka: &Kafka, data: &Path, name: &str, counted: &[&str]) -> Result<Dumped, Failure> {
     let check = CHECKS.iter().find(|check| check.name == name).ok_or("no such check")?;
     let files = files_of(data, check)?;
     if files.is_empty() {
         return Err(format!("no file to check under {}", data.display()).into());
     }
-    let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let mut command = kafka.tool(TOOL);
-    command.args(check.flags).args(["--files", &list.join(",")]);
-    let (is_success, text) = process::everything_of(&mut command)?;
+    let (is_success, text) = dumped(kafka, check, &files)?;
     let dumps = text.lines().filter(|line| line.starts_with("Dumping ")).count();
     let mut complaints: Vec<String> = text.lines().filter_map(complaint).collect();
     let is_pass = |line: &&str| EXPECTED_ENDS.iter().any(|end| line.ends_with(end));
@@ -102,12 +102,39 @@ pub fn check(kafka: &Kafka, data: &Path, name: &str) -> Result<Dumped, Failure> 
         complaints.push(format!("{dumps} dumped and {passes} passed of {} files", files.len()));
     }
     if complaints.is_empty() {
-        let records = text.lines().filter(|line| line.starts_with("| offset: ")).count() as u64;
+        let records = records_of(&text, data, counted);
         return Ok(Dumped { files: files.len(), records });
     }
     let count = complaints.len();
     complaints.truncate(COMPLAINTS_SHOWN_MAX);
     Err(format!("{count} complaints:\n  {}", complaints.join("\n  ")).into())
+}
+
+/// Runs the tool over all files, as many at a time as a command line holds.
+fn dumped(kafka: &Kafka, check: &Check, files: &[PathBuf]) -> Result<(bool, String), Failure> {
+    let (mut is_success, mut text) = (true, String::new());
+    for files in files.chunks(FILES_AT_ONCE) {
+        let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let mut command = kafka.tool(TOOL);
+        command.args(check.flags).args(["--files", &list.join(",")]);
+        let (is_this_success, this) = process::everything_of(&mut command)?;
+        is_success &= is_this_success;
+        text.push_str(&this);
+    }
+    Ok((is_success, text))
+}
+
+/// How many records the tool has shown in folders whose names begin with one of `counted`.
+fn records_of(text: &str, data: &Path, counted: &[&str]) -> u64 {
+    let start = format!("Dumping {}/", data.display());
+    let (mut records, mut is_counted) = (0, false);
+    for line in text.lines() {
+        if let Some(file) = line.strip_prefix(&start) {
+            is_counted = counted.iter().any(|name| file.starts_with(name));
+        }
+        records += u64::from(is_counted && line.starts_with("| offset: "));
+    }
+    records
 }
 
 /// A line of the tool that is not part of a sound file's description, cut to a readable length.
@@ -145,7 +172,16 @@ fn files_of(data: &Path, check: &Check) -> Result<Vec<PathBuf>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::complaint;
+    use std::path::Path;
+
+    use super::{complaint, records_of};
+
+    #[test]
+    fn records_are_counted_where_asked() {
+        let text = "Dumping /d/a-1-0/0.log\nbaseOffset: 0\n| offset: 0\n| offset: 1\n\
+                    Dumping /d/b-0/0.log\n| offset: 0\nDumping /d/c-0/0.log\n| offset: 0\n";
+        assert_eq!(records_of(text, Path::new("/d"), &["a-", "c-"]), 3);
+    }
 
     #[test]
     fn only_known_lines_pass() {

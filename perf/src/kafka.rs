@@ -104,7 +104,8 @@ impl Kafka {
         command
     }
 
-    fn class_path(&self) -> String {
+    /// All of Kafka's jars, as `java -cp` takes them.
+    pub fn class_path(&self) -> String {
         format!("{}/*", self.libraries.display())
     }
 }

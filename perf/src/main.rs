@@ -4,6 +4,7 @@
 //! |--|--|
 //! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
 //! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
+//! | `record` | a proxy that keeps clients' frames as seeds for the fuzz targets |
 //! | `clients` | foreign clients and Kafka's own file checker against each way of running Ringlog |
 //!
 //! Everything here is a client: no Ringlog code is linked in but the load generator's.
@@ -24,6 +25,7 @@ mod load;
 mod machine;
 mod place;
 mod process;
+mod record;
 mod table;
 
 use std::path::PathBuf;
@@ -56,6 +58,8 @@ enum Experiment {
     Crash(crash::Arguments),
     /// Foreign clients and Kafka's file checker against each way of running Ringlog
     Clients(clients::Arguments),
+    /// Keep what clients and a broker say to each other, as seeds for the fuzz targets
+    Record(record::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
             Experiment::First(arguments) => first::run(&place, &arguments),
             Experiment::Crash(arguments) => crash::run(&place, &arguments),
             Experiment::Clients(arguments) => clients::run(&place, &arguments),
+            Experiment::Record(arguments) => record::run(&arguments),
         }
     });
     match outcome {

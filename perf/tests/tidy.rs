@@ -166,7 +166,8 @@ fn no_file_is_dead() {
         let (Some(crate_name), Some(file)) = (parts.first(), parts.last()) else { continue };
         // Cargo finds these by itself; nested projects have their own.
         let is_root = matches!(*file, "lib.rs" | "main.rs" | "build.rs")
-            || matches!(parts[..], [_, "tests" | "benches" | "examples", _] | [_, "src", "bin", _]);
+            || matches!(parts[..], [_, "tests" | "benches" | "examples", _] | [_, "src", "bin", _])
+            || matches!(parts[..], [_, "fuzz", "fuzz_targets", _]);
         if is_root {
             continue;
         }

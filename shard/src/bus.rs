@@ -185,6 +185,11 @@ impl<M: Send> Bus<M> {
         self.own.is_empty() && self.into.iter_mut().flatten().all(Receiver::is_empty)
     }
 
+    /// Messages that wait to be taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.own.len() + self.into.iter().flatten().map(Receiver::waiting).sum::<usize>()
+    }
+
     /// Moves messages out, a bounded number from each lane.
     pub(crate) fn take(&mut self, out: &mut Vec<(ShardId, M)>) {
         let me = self.me;

@@ -19,6 +19,7 @@ use crate::fs::File;
 use crate::helper::Helper;
 use crate::output::Spares;
 use crate::service::{CloseReason, ConnId, ShardId};
+use crate::stats::{self, CoreStats, Counts};
 use crate::uring::{Group, Ring};
 
 /// Below this size a copy is cheaper than a zero-copy send.
@@ -50,6 +51,7 @@ pub struct Core<M> {
     pub(crate) mailbox: Arc<Mailbox<M>>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) limits: Limits,
+    pub(crate) counts: Counts,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) stopping: bool,
     /// Connections with something new to send.
@@ -58,6 +60,8 @@ pub struct Core<M> {
     pub(crate) closed: Vec<(ConnId, CloseReason)>,
     /// Resumed connections with bytes waiting.
     pub(crate) replay: Vec<ConnId>,
+    /// Connections paused in this turn, whose receive is to be stopped unless they are resumed.
+    pub(crate) pausing: Vec<ConnId>,
     /// Connections that wait for receive buffers, in rotation.
     pub(crate) starved: VecDeque<ConnId>,
     /// Descriptors of ended connections, closed once all that names them is submitted.
@@ -89,11 +93,13 @@ impl<M: Send + 'static> Core<M> {
             mailbox: parts.mailbox,
             listening: parts.listening,
             limits: parts.limits,
+            counts: Counts::default(),
             wake_at: None,
             stopping: false,
             dirty: Vec::new(),
             closed: Vec::new(),
             replay: Vec::new(),
+            pausing: Vec::new(),
             starved: VecDeque::new(),
             graveyard: Vec::new(),
             pool: parts.pool,
@@ -142,6 +148,21 @@ impl<M: Send + 'static> Core<M> {
         self.conns.len()
     }
 
+    /// What the loop has counted about itself. Costs a system call.
+    pub fn stats(&self) -> CoreStats {
+        let Counts { turns, turns_busy, messages, connections_refused } = self.counts;
+        CoreStats {
+            cpu: stats::thread_cpu(),
+            turns,
+            turns_busy,
+            submissions: self.ring.submissions(),
+            messages,
+            messages_waiting: self.bus.waiting(),
+            connections: self.connections(),
+            connections_refused,
+        }
+    }
+
     /// Sends bytes, by copying them. All output of a turn leaves a connection together.
     pub fn send(&mut self, conn: ConnId, bytes: &[u8]) {
         if let Some(found) = self.conns.get_mut(conn).filter(|found| found.is_open()) {
@@ -169,8 +190,7 @@ impl<M: Send + 'static> Core<M> {
         let Some(found) = self.conns.get_mut(conn).filter(|found| !found.paused) else { return };
         found.paused = true;
         if found.receiving == Receiving::On {
-            found.receiving = Receiving::Stopping;
-            self.ring.cancel_receive(Conns::key(conn));
+            self.pausing.push(conn);
         }
     }
 
@@ -345,6 +365,21 @@ impl<M> Core<M> {
             }
         }
         self.dirty = dirty;
+    }
+
+    /// Stops the receives of connections that were paused in this turn and still are: a pause that
+    /// ends within its turn costs nothing.
+    pub(crate) fn stop_paused(&mut self) {
+        let mut pausing = std::mem::take(&mut self.pausing);
+        for conn in pausing.drain(..) {
+            let Some(found) = self.conns.get_mut(conn) else { continue };
+            let is_alive = found.phase != Phase::Dead;
+            if is_alive && found.paused && found.receiving == Receiving::On {
+                found.receiving = Receiving::Stopping;
+                self.ring.cancel_receive(Conns::key(conn));
+            }
+        }
+        self.pausing = pausing;
     }
 
     /// Gives connections that ran out of buffers another try, a few at a time, in rotation.

@@ -22,12 +22,15 @@ pub mod fs;
 mod helper;
 mod host_bare;
 mod host_glommio;
+pub mod net;
 mod output;
 pub mod probe;
+pub mod process;
 #[allow(unsafe_code)]
 pub mod ring;
 mod service;
 mod start;
+mod stats;
 mod turn;
 #[allow(unsafe_code)]
 pub mod uring;
@@ -36,3 +39,4 @@ pub use config::{Host, ListenOn, ListenerConfig, ShardConfig};
 pub use core::Core;
 pub use service::{CloseReason, ConnId, Service, ShardId};
 pub use start::{Handle, Remote, StartError, run};
+pub use stats::CoreStats;

@@ -132,6 +132,11 @@ impl<T: Send> Receiver<T> {
         Some(message)
     }
 
+    /// Messages that wait, as far as this end can see.
+    pub fn waiting(&self) -> usize {
+        self.lane.tail.0.load(Ordering::Acquire).wrapping_sub(self.head)
+    }
+
     /// Nothing to take now.
     pub fn is_empty(&mut self) -> bool {
         if self.head == self.tail_seen {

@@ -76,6 +76,7 @@ impl<S: Service> Shard<S> {
         busy |= self.deliver_replays();
         busy |= self.deliver_closed();
         self.service.turn_end(&mut self.core);
+        self.core.stop_paused();
         self.core.flush_output();
         self.core.rearm_starved();
         let Core { bus, ring, .. } = &mut self.core;
@@ -87,6 +88,8 @@ impl<S: Service> Shard<S> {
         if self.core.stopping || self.core.mailbox.is_stopped() {
             return Ok(Turn::Stop);
         }
+        self.core.counts.turns += 1;
+        self.core.counts.turns_busy += u64::from(busy);
         Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
@@ -346,6 +349,7 @@ impl<S: Service> Shard<S> {
 
     fn refuse(&mut self, why: &str) {
         self.refused += 1;
+        self.core.counts.connections_refused += 1;
         let now = self.core.now();
         if self.refusal_logged.is_none_or(|last| now - last >= REFUSAL_LOG_EVERY) {
             self.refusal_logged = Some(now);
@@ -363,6 +367,7 @@ impl<S: Service> Shard<S> {
         }
         self.core.bus.take(&mut messages);
         let busy = !messages.is_empty();
+        self.core.counts.messages += messages.len() as u64;
         for (from, message) in messages.drain(..) {
             self.service.message(&mut self.core, from, message);
         }

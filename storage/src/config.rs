@@ -126,4 +126,6 @@ pub enum Planted {
     ForgetTailOnRoll,
     /// A failed flush is tried again as if it could succeed.
     RetryFailedSync,
+    /// A segment is removed when the log starts inside it.
+    RetireAtStart,
 }

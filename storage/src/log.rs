@@ -7,7 +7,8 @@
 //!
 //! One file per verb: [`append`](append), [`roll`](roll), [`write`](write) (group commit),
 //! [`settle`](settle) (what an op's end means), [`read`](read), [`time`](time),
-//! [`open`](open) and [`scan`](scan) (recovery), [`close`](close), [`truncate`](truncate).
+//! [`open`](open) and [`scan`](scan) (recovery), [`close`](close), [`truncate`](truncate) (the
+//! end), [`retire`](retire) (the start).
 //!
 //! Invariants: there is always a last segment, the active one, and it alone is appended to;
 //! segments are dense: each ends where the next begins (a compacted log may have gaps); segments
@@ -20,6 +21,7 @@ mod look_back;
 mod open;
 mod read;
 mod recover;
+mod retire;
 mod roll;
 mod scan;
 mod settle;
@@ -67,6 +69,7 @@ pub(crate) enum Purpose {
     CheckpointFile,
     Epochs,
     Remove,
+    Retire,
 }
 
 /// An op that was handed out and is not answered yet.
@@ -194,6 +197,11 @@ impl<M: Memory> Log<M> {
         &self.config
     }
 
+    /// The base offset of the first segment: at or before the log's start.
+    pub fn first_segment_offset(&self) -> i64 {
+        self.segments.front().map_or(self.log_start, |first| first.base_offset)
+    }
+
     /// Bytes of all batches, on disk and in memory.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
@@ -224,7 +232,13 @@ impl<M: Memory> Log<M> {
 
     /// Where the largest known epoch at or below `epoch` ends (OffsetForLeaderEpoch).
     pub fn end_offset_for_epoch(&self, epoch: i32) -> Option<EpochEnd> {
-        self.epochs.end_offset_for_epoch(epoch, self.end)
+        // Epochs that end before the log starts are as unknown as those before the first.
+        match self.epochs.epoch_for_offset(self.log_start) {
+            Some(first) if (0..first).contains(&epoch) => {
+                Some(EpochEnd { epoch, end_offset: self.log_start })
+            }
+            _ => self.epochs.end_offset_for_epoch(epoch, self.end),
+        }
     }
 
     /// What is known of the producers.
@@ -235,13 +249,6 @@ impl<M: Memory> Log<M> {
     /// Forgets producers silent for `producer.id.expiration.ms`; says how many.
     pub fn expire_producers(&mut self, now_ms: i64) -> usize {
         self.producers.expire(now_ms, self.config.producer_expiration_ms)
-    }
-
-    /// Moves the start of the log (DeleteRecords, retention). Segments wholly below stay until
-    /// retention removes them; the offset belongs into `log-start-offset-checkpoint`.
-    pub fn advance_log_start(&mut self, offset: i64) {
-        assert!(offset <= self.end, "the log starts at or before its end");
-        self.log_start = self.log_start.max(offset);
     }
 
     /// Cached bytes that [`Log::evict`] could free now.

@@ -125,6 +125,12 @@ pub enum DiskKind<W> {
         /// The file.
         path: PathBuf,
     },
+    /// Remove a closed segment's files, one after the other, then make the directory durable. A
+    /// file that is not there is success.
+    Retire {
+        /// The files, in the order in which they go.
+        paths: Vec<PathBuf>,
+    },
 }
 
 /// The end of a [`DiskOp`].

@@ -52,6 +52,8 @@ pub(crate) struct Segment<C: Chunk> {
     pub first_timestamp: i64,
     /// When the first batch came, by the clock; unknown after a reopen.
     pub created_ms: Option<i64>,
+    /// The producers' state at its base is durable in a snapshot of its own.
+    pub has_snapshot: bool,
     pub tail: Tail<C>,
     /// Present until the file is closed.
     pub writer: Option<Writer>,
@@ -69,6 +71,7 @@ impl<C: Chunk> Segment<C> {
             indexes: Indexes::Loaded(Box::new(indexes)),
             first_timestamp: -1,
             created_ms: None,
+            has_snapshot: false,
             tail: Tail::new(0, Vec::new()),
             writer: Some(Writer::new(0, base_offset)),
         }

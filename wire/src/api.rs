@@ -4,16 +4,30 @@
 //! against. The two differ in one place: Produce is advertised from version 0, because librdkafka
 //! switches compression off otherwise, and served from 3.
 
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
+pub mod elect_leaders;
 pub mod elements;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod init_producer_id;
 pub mod leader;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod update_features;
 
 /// One API: its number and its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +71,24 @@ pub const API_LIST: &[Api] = &[
     fetch::API,
     list_offsets::API,
     metadata::API,
+    find_coordinator::API,
     api_versions::API,
     create_topics::API,
     delete_topics::API,
+    delete_records::API,
     init_producer_id::API,
+    offset_for_leader_epoch::API,
+    alter_replica_log_dirs::API,
+    describe_log_dirs::API,
+    create_partitions::API,
+    elect_leaders::API,
+    alter_partition_reassignments::API,
+    list_partition_reassignments::API,
+    describe_quorum::API,
+    update_features::API,
+    describe_cluster::API,
+    describe_producers::API,
+    describe_topic_partitions::API,
 ];
 
 /// The API of a key, if it is served.

@@ -58,6 +58,10 @@ pub trait Nullable: Wire {
     fn encode_null(form: Form, out: &mut Vec<u8>);
     /// Reads a value or null.
     fn decode_or_null(form: Form, input: &mut Reader<'_>) -> Result<Option<Self>>;
+    /// Appends a value where null could stand.
+    fn encode_some(&self, form: Form, out: &mut Vec<u8>) {
+        self.encode(form, out);
+    }
 }
 
 /// A whole body: of a request, a response or a record.
@@ -192,6 +196,7 @@ impl<T: Wire> Nullable for Vec<T> {
 impl<T: Nullable + Default> Wire for Option<T> {
     fn encode(&self, form: Form, out: &mut Vec<u8>) {
         match self {
+            Some(value) if form.nullable => value.encode_some(form, out),
             Some(value) => value.encode(form, out),
             None if form.nullable => T::encode_null(form, out),
             None => T::default().encode(form, out),
@@ -394,4 +399,30 @@ macro_rules! messages {
     (@ignorable ignorable) => { true };
 }
 
-pub(crate) use messages;
+/// Lets a struct be null: a byte before it says whether it is there (-1 is null, 1 is not).
+macro_rules! nullable_struct {
+    ($name:ident) => {
+        impl $crate::message::Nullable for $name {
+            fn encode_null(_form: $crate::message::Form, out: &mut Vec<u8>) {
+                $crate::codec::Writer::put_i8(out, -1);
+            }
+            fn encode_some(&self, form: $crate::message::Form, out: &mut Vec<u8>) {
+                $crate::codec::Writer::put_i8(out, 1);
+                let form = $crate::message::Form { nullable: false, ..form };
+                $crate::message::Wire::encode(self, form, out);
+            }
+            fn decode_or_null(
+                form: $crate::message::Form,
+                input: &mut $crate::codec::Reader<'_>,
+            ) -> $crate::codec::Result<Option<$name>> {
+                if input.i8()? < 0 {
+                    return Ok(None);
+                }
+                let form = $crate::message::Form { nullable: false, ..form };
+                $crate::message::Wire::decode(form, input).map(Some)
+            }
+        }
+    };
+}
+
+pub(crate) use {messages, nullable_struct};

@@ -1,7 +1,10 @@
 //! The controller's answers on their way back to the requests that wait for them.
 
+use ringlog_wire::api::create_partitions::{CreatePartitionsResponse, CreatePartitionsTopicResult};
 use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::{DeletableTopicResult, DeleteTopicsResponse};
+use ringlog_wire::api::describe_quorum::DescribeQuorumResponse;
+use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 use ringlog_wire::error::ErrorCode;
 
 use super::{PendingControl, init_producer_id, metadata};
@@ -33,6 +36,34 @@ impl Shell {
                 };
                 to.send(self, core, |out| response.encode(to.version, out));
             }
+            Some(PendingControl::CreatePartitions(to, names)) => {
+                let response = match answer {
+                    Ok(Reply::CreatePartitions(response)) => response,
+                    Ok(_) => refused_growth(names, ErrorCode::UnknownServerError),
+                    Err(code) => refused_growth(names, code),
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+            Some(PendingControl::DescribeQuorum(to)) => {
+                let response = match answer {
+                    Ok(Reply::DescribeQuorum(response)) => response,
+                    other => DescribeQuorumResponse {
+                        error_code: other.err().unwrap_or(ErrorCode::UnknownServerError),
+                        ..DescribeQuorumResponse::default()
+                    },
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
+            Some(PendingControl::UpdateFeatures(to)) => {
+                let response = match answer {
+                    Ok(Reply::UpdateFeatures(response)) => response,
+                    other => UpdateFeaturesResponse {
+                        error_code: other.err().unwrap_or(ErrorCode::UnknownServerError),
+                        ..UpdateFeaturesResponse::default()
+                    },
+                };
+                to.send(self, core, |out| response.encode(to.version, out));
+            }
             Some(PendingControl::DeleteTopics(to, targets)) => {
                 let response = match answer {
                     Ok(Reply::DeleteTopics(response)) => response,
@@ -49,6 +80,14 @@ fn refused_creation(names: Vec<String>, code: ErrorCode) -> CreateTopicsResponse
     use ringlog_wire::api::create_topics::CreatableTopicResult;
     let topic = |name| CreatableTopicResult { name, error_code: code, ..Default::default() };
     CreateTopicsResponse { throttle_time_ms: 0, topics: names.into_iter().map(topic).collect() }
+}
+
+fn refused_growth(names: Vec<String>, code: ErrorCode) -> CreatePartitionsResponse {
+    let topic = |name| CreatePartitionsTopicResult { name, error_code: code, error_message: None };
+    CreatePartitionsResponse {
+        throttle_time_ms: 0,
+        results: names.into_iter().map(topic).collect(),
+    }
 }
 
 fn refused_deletion(

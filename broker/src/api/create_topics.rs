@@ -8,8 +8,6 @@
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 
 use super::{Outcome, PendingControl, Request};
-use crate::config::Advertise;
-use crate::metadata::placement;
 use crate::shell::{ControlAsk, ShardCore, Shell};
 
 /// Passes a CreateTopics request to the controller.
@@ -18,12 +16,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
-    if shell.shared.config.advertise == Advertise::Shard {
-        for topic in &mut view.topics {
-            for id in topic.assignments.iter_mut().flat_map(|partition| &mut partition.broker_ids) {
-                *id = placement::node_and_shard(*id).map_or(*id, |(node, _)| node);
-            }
-        }
+    for assignment in view.topics.iter_mut().flat_map(|topic| &mut topic.assignments) {
+        shell.make_inside_ids(&mut assignment.broker_ids);
     }
     let names = view.topics.iter().map(|topic| topic.name.clone()).collect();
     let key = shell.controls.insert(PendingControl::CreateTopics(request.reply_to(), names));

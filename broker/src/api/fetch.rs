@@ -363,6 +363,7 @@ impl Shell {
         if core.queued_bytes(to.conn) >= OUTPUT_PER_CONNECTION_MAX {
             results.iter_mut().for_each(|result| result.slices.clear());
         }
+        self.count_fetched(&pending.asks, &results);
         let reply = reply(to, ErrorCode::None, &pending.topics, results, self);
         self.reply(core, to.conn, to.sequence, Some(reply));
     }

@@ -70,11 +70,19 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let mut asks = Vec::new();
     let mut places = Vec::new();
     let twice = named_twice(&view);
+    let mut told = HashSet::new();
     for topic in &view.topics {
         let known = shell.topics.named(&topic.name);
         let name: Arc<str> = topic.name.as_str().into();
+        let mut indexes = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let index = partition.partition_index;
+            let named = (topic.name.as_str(), index);
+            // Told once that it was named twice.
+            if twice.contains(&named) && !told.insert(named) {
+                continue;
+            }
+            indexes.push(index);
             let of = TopicPartition {
                 topic: known.map_or(ringlog_wire::Uuid::ZERO, |topic| topic.name.id),
                 index,
@@ -87,9 +95,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             });
             let place = known.and_then(|topic| topic.place(index));
             places.push(match place {
-                _ if twice.contains(&(topic.name.as_str(), index)) => {
-                    Err(ErrorCode::InvalidRequest)
-                }
+                _ if twice.contains(&named) => Err(ErrorCode::InvalidRequest),
                 _ if !speaks(request.version, partition.timestamp) => {
                     Err(ErrorCode::UnsupportedVersion)
                 }
@@ -97,7 +103,6 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
                 None => Err(ErrorCode::UnknownTopicOrPartition),
             });
         }
-        let indexes = topic.partitions.iter().map(|partition| partition.partition_index).collect();
         topics.push((name, indexes));
     }
     let origin = Origin::Client(request.reply_to(), topics);
@@ -190,7 +195,11 @@ impl Shell {
         let partition = &hosted.partition;
         partition.check_epoch(ask.leader_epoch)?;
         let (start, high) = (partition.log.log_start_offset(), partition.high_watermark());
-        let epoch_at = |offset| partition.log.epochs().epoch_for_offset(offset).unwrap_or(-1);
+        // The present epoch begins at the end of the log, with or without a record.
+        let epoch_at = |offset| match partition.log.epochs().epoch_for_offset(offset) {
+            None if offset == partition.log.end_offset() => partition.leader_epoch,
+            epoch => epoch.unwrap_or(-1),
+        };
         Ok(match ask.timestamp {
             LATEST => Ok(Some((high, -1, partition.leader_epoch))),
             EARLIEST | EARLIEST_LOCAL => Ok(Some((start, -1, epoch_at(start)))),

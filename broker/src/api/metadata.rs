@@ -2,8 +2,8 @@
 //! (KIP-516).
 //!
 //! With `advertise = shard` every shard is listed as a broker. A topic that may be created
-//! automatically is created before the answer, so the client finds it at once. Not done: authorized
-//! operations (nobody is refused anything yet, and clients take the default for "not asked").
+//! automatically is created before the answer, so the client finds it at once. Nobody is refused
+//! anything yet: who asks for its operations is told all of them (v8, [`operations`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use ringlog_wire::api::metadata::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::{Outcome, PendingControl, Request};
+use super::{Outcome, PendingControl, Request, operations};
 use crate::metadata::{Reply as ControlReply, TopicImage, names, placement};
 use crate::shell::{ControlAnswer, ControlAsk, ShardCore, Shell, topology};
 
@@ -128,7 +128,7 @@ fn answer(
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
     };
-    let topics = match (&view.topics, all) {
+    let mut topics: Vec<_> = match (&view.topics, all) {
         (Some(topics), false) => {
             // Each topic once, however often it is asked for: a small request gets no huge answer.
             let mut seen = HashSet::new();
@@ -137,6 +137,11 @@ fn answer(
         }
         _ => shell.image.topics_by_name().map(|topic| describe(shell, topic)).collect(),
     };
+    if view.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code.is_none()) {
+            topic.topic_authorized_operations = operations::TOPIC;
+        }
+    }
     // Any broker will do: requests for the controller are passed on inside.
     let controller_id = shell.broker_of_shard(0);
     MetadataResponse {
@@ -144,6 +149,10 @@ fn answer(
         cluster_id: Some(shell.image.cluster_id.to_string()),
         controller_id,
         topics,
+        cluster_authorized_operations: match view.include_cluster_authorized_operations {
+            true => operations::CLUSTER,
+            false => operations::UNKNOWN,
+        },
         ..MetadataResponse::default()
     }
 }

@@ -3,15 +3,31 @@
 //! A handler reads its request, decides, and either returns the reply or leaves something in one of
 //! the shell's tables that will answer later; it never waits.
 
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod asks;
 mod control;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
+pub mod elect_leaders;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod init_producer_id;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod operations;
 pub mod produce;
+pub mod update_features;
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -23,6 +39,7 @@ use ringlog_wire::{frame, header};
 use crate::session::Reply;
 use crate::shell::{ShardCore, Shell};
 
+pub use asks::PendingAsks;
 pub use list_offsets::PendingOffsets;
 
 /// Most partitions of one request: each costs more memory than the bytes that name it.
@@ -120,6 +137,11 @@ impl Outcome {
     pub fn malformed(api: &Api, error: DecodeError) -> Outcome {
         Outcome::Close(format!("malformed {} request: {error}", api.name))
     }
+
+    /// Nor is a connection that asks for more partitions than anybody has.
+    pub fn too_many_partitions(api: &Api) -> Outcome {
+        Outcome::Close(format!("{} names more than {PARTITIONS_MAX} partitions", api.name))
+    }
 }
 
 /// A request that waits for the controller.
@@ -127,8 +149,14 @@ impl Outcome {
 pub enum PendingControl {
     /// CreateTopics, and the names in it.
     CreateTopics(ReplyTo, Vec<String>),
+    /// CreatePartitions, and the names in it.
+    CreatePartitions(ReplyTo, Vec<String>),
     /// DeleteTopics, and the names and ids in it.
     DeleteTopics(ReplyTo, Vec<(Option<String>, Uuid)>),
+    /// DescribeQuorum.
+    DescribeQuorum(ReplyTo),
+    /// UpdateFeatures.
+    UpdateFeatures(ReplyTo),
     /// Metadata that lets topics be created.
     Metadata(ReplyTo, wire_api::metadata::MetadataRequest),
     /// This shard wants producer ids.
@@ -142,10 +170,24 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         1 => fetch::handle(shell, core, request),
         2 => list_offsets::handle(shell, core, request),
         3 => metadata::handle(shell, core, request),
+        10 => find_coordinator::handle(request),
         18 => api_versions::handle(shell, request),
         19 => create_topics::handle(shell, core, request),
         20 => delete_topics::handle(shell, core, request),
+        21 => delete_records::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
+        23 => offset_for_leader_epoch::handle(shell, core, request),
+        34 => alter_replica_log_dirs::handle(shell, request),
+        35 => describe_log_dirs::handle(shell, core, request),
+        37 => create_partitions::handle(shell, core, request),
+        43 => elect_leaders::handle(shell, request),
+        45 => alter_partition_reassignments::handle(shell, request),
+        46 => list_partition_reassignments::handle(request),
+        55 => describe_quorum::handle(shell, core, request),
+        57 => update_features::handle(shell, core, request),
+        60 => describe_cluster::handle(shell, request),
+        61 => describe_producers::handle(shell, core, request),
+        75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
     }
 }

@@ -238,7 +238,10 @@ impl Shell {
                 match self.append(core, slot, acks, plan.version, records, waiter) {
                     Ok(()) if acks == Acks::None => Entry::done(to.index),
                     Ok(()) => Entry::waiting(to.index),
-                    Err(refusal) => Entry::refused_for(to.index, refusal),
+                    Err(refusal) => {
+                        self.topic_counts(place, to.topic).refused();
+                        Entry::refused_for(to.index, refusal)
+                    }
                 }
             }
             Place::Remote(shard) if self.shared.config.advertise == Advertise::Node => {
@@ -285,6 +288,8 @@ impl Shell {
         let appended = partition
             .append(now_ms, &mut PoolMemory(core.pool()), &batch)
             .map_err(|error| (error, "The log did not take the batch."))?;
+        let records = (appended.last_offset + 1 - appended.base_offset) as u64;
+        hosted.counts.appended(records, batch.header().size());
         let waiter = Waiter {
             base_offset: appended.base_offset,
             log_append_time: appended.log_append_time,
@@ -318,6 +323,8 @@ impl Shell {
                 _ => Err((ErrorCode::NotLeaderOrFollower, "").into()),
             };
             if let Err(refusal) = appended {
+                let place = place.unwrap_or(Place::Failed);
+                self.topic_counts(place, to.topic).refused();
                 results.push(Produced::failed(entry, refusal.code, Some(Box::new(refusal))));
             }
         }
@@ -376,7 +383,10 @@ impl Shell {
         }
     }
 
-    fn produce_reply(&self, pending: &PendingProduce) -> Vec<u8> {
+    fn produce_reply(&mut self, pending: &PendingProduce) -> Vec<u8> {
+        for entry in pending.entries.iter().filter(|entry| !entry.error.is_none()) {
+            self.counters.error(pending.to.api.key, entry.error);
+        }
         let version = pending.to.version;
         let mut leaders = Vec::new();
         let mut problems = Vec::new();

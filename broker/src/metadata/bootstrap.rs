@@ -29,7 +29,6 @@ use super::image::{Endpoint, Image, NO_LEADER, PartitionImage, RESOURCE_BROKER};
 use super::topic_config::MIN_INSYNC_REPLICAS;
 
 const KRAFT_VERSION_MAX: i16 = 1;
-const ELR_FEATURE: &str = "eligible.leader.replicas.version";
 
 /// Who this node is, for this start of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +204,7 @@ fn lead_again(
 pub fn shut_down(node: &Node, broker_epoch: i64, image: &Image) -> Vec<MetadataRecord> {
     let change = registration_change(node, broker_epoch);
     let stopping = BrokerRegistrationChangeRecord { in_controlled_shutdown: 1, ..change };
-    let eligible = image.features.contains_key(ELR_FEATURE);
+    let eligible = image.features.contains_key(features::ELR_VERSION);
     let mut records = vec![MetadataRecord::BrokerRegistrationChange(stopping)];
     for (topic_id, partition_id, partition) in partitions_of(node.id, image) {
         if partition.leader != node.id {

@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use ringlog_wire::ErrorCode;
+use ringlog_wire::api::create_partitions::CreatePartitionsResponse;
 use ringlog_wire::api::create_topics::CreateTopicsResponse;
 use ringlog_wire::api::delete_topics::DeleteTopicsResponse;
+use ringlog_wire::api::describe_quorum::DescribeQuorumResponse;
+use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 
 use super::image::{Image, Voter};
 
@@ -50,8 +53,14 @@ pub struct ProducerIds {
 pub enum Reply {
     /// To [`super::Controller::create_topics`].
     CreateTopics(CreateTopicsResponse),
+    /// To [`super::Controller::create_partitions`].
+    CreatePartitions(CreatePartitionsResponse),
     /// To [`super::Controller::delete_topics`].
     DeleteTopics(DeleteTopicsResponse),
+    /// To [`super::Controller::describe_quorum`].
+    DescribeQuorum(DescribeQuorumResponse),
+    /// To [`super::Controller::update_features`].
+    UpdateFeatures(UpdateFeaturesResponse),
     /// To [`super::Controller::allocate_producer_ids`].
     ProducerIds(Result<ProducerIds, ErrorCode>),
 }
@@ -116,11 +125,26 @@ impl Reply {
     pub(super) fn refused(self, code: ErrorCode) -> Reply {
         match self {
             Reply::ProducerIds(_) => Reply::ProducerIds(Err(code)),
+            // It changed nothing.
+            Reply::DescribeQuorum(response) => Reply::DescribeQuorum(response),
+            Reply::UpdateFeatures(mut response) => {
+                if response.error_code.is_none() {
+                    response = UpdateFeaturesResponse { error_code: code, ..Default::default() };
+                }
+                Reply::UpdateFeatures(response)
+            }
             Reply::CreateTopics(mut response) => {
                 for topic in response.topics.iter_mut().filter(|topic| topic.error_code.is_none()) {
                     topic.error_code = code;
                 }
                 Reply::CreateTopics(response)
+            }
+            Reply::CreatePartitions(mut response) => {
+                for topic in response.results.iter_mut().filter(|topic| topic.error_code.is_none())
+                {
+                    topic.error_code = code;
+                }
+                Reply::CreatePartitions(response)
             }
             Reply::DeleteTopics(mut response) => {
                 for topic in

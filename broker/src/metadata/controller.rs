@@ -148,6 +148,16 @@ impl Controller {
         self.epoch
     }
 
+    /// The end of what was appended.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The end of what is durable.
+    pub(super) fn durable_end(&self) -> i64 {
+        self.durable_end
+    }
+
     /// True once this node's registration is durable and unfenced: shards may serve.
     pub fn is_serving(&self) -> bool {
         let brokers = &self.durable.published().brokers;

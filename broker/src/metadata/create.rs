@@ -26,6 +26,7 @@ use super::topic_config::{self, MIN_INSYNC_REPLICAS, Surroundings};
 pub const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 /// Most partitions of the whole cluster.
 pub const PARTITIONS_MAX: usize = 1_000_000;
+
 /// Why a topic is not created.
 pub(super) type Refusal = (ErrorCode, String);
 
@@ -128,7 +129,17 @@ impl Controller {
         }
         let factor = if factor == -1 { self.settings.replication_factor } else { factor };
         let partitions = if partitions == -1 { self.settings.num_partitions } else { partitions };
-        // One node: it holds every replica, whatever other brokers an old log registered.
+        assert!(partitions > 0, "num.partitions was checked at start");
+        self.place_replicas(factor, partitions as usize)
+    }
+
+    /// Replicas of `count` partitions. One node: it holds every replica, whatever other brokers an
+    /// old log registered.
+    pub(super) fn place_replicas(
+        &self,
+        factor: i16,
+        count: usize,
+    ) -> Result<Vec<Vec<i32>>, Refusal> {
         if factor > 1 {
             let text = format!(
                 "Unable to replicate the partition {factor} time(s): The target replication \
@@ -137,8 +148,7 @@ impl Controller {
             );
             return Err((ErrorCode::InvalidReplicationFactor, text));
         }
-        assert!(partitions > 0, "num.partitions was checked at start");
-        Ok(vec![vec![self.node.id]; partitions as usize])
+        Ok(vec![vec![self.node.id]; count])
     }
 
     fn describe(&self, name: &str, plan: &Plan) -> CreatableTopicResult {
@@ -185,18 +195,28 @@ impl Controller {
             out.push(MetadataRecord::ClearElr(ClearElrRecord { topic_name: name.to_string() }));
         }
         for (partition_id, replicas) in plan.partitions.into_iter().enumerate() {
-            out.push(MetadataRecord::Partition(PartitionRecord {
-                partition_id: partition_id as i32,
-                topic_id,
-                isr: replicas.clone(),
-                leader: replicas[0],
-                leader_epoch: 0,
-                partition_epoch: 0,
-                directories: vec![self.node.directory; replicas.len()],
-                replicas,
-                ..Default::default()
-            }));
+            out.push(self.partition_record(topic_id, partition_id as i32, replicas));
         }
+    }
+
+    /// A new partition, led by the first of its replicas.
+    pub(super) fn partition_record(
+        &self,
+        topic_id: Uuid,
+        partition_id: i32,
+        replicas: Vec<i32>,
+    ) -> MetadataRecord {
+        MetadataRecord::Partition(PartitionRecord {
+            partition_id,
+            topic_id,
+            isr: replicas.clone(),
+            leader: replicas[0],
+            leader_epoch: 0,
+            partition_epoch: 0,
+            directories: vec![self.node.directory; replicas.len()],
+            replicas,
+            ..Default::default()
+        })
     }
 }
 
@@ -273,27 +293,37 @@ fn assigned(image: &Image, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refu
                 "Found multiple manual partition assignments for partition {number}"
             ));
         }
-        check_assignment(image, assignment, factor)
-            .map_err(|text| (ErrorCode::InvalidReplicaAssignment, text))?;
+        check_replicas(image, assignment, factor)?;
         factor = Some(assignment.broker_ids.len());
-        let active = |id: &i32| {
-            image
-                .brokers
-                .get(id)
-                .is_some_and(|broker| !broker.fenced && !broker.in_controlled_shutdown)
-        };
-        if !assignment.broker_ids.iter().any(active) {
-            return refuse(format!(
-                "All brokers specified in the manual partition assignment for partition {number} \
-                 are fenced or in controlled shutdown."
-            ));
-        }
         partitions.insert(number, assignment.broker_ids.clone());
     }
     if !partitions.keys().copied().eq(0..partitions.len() as i32) {
         return refuse("partitions should be a consecutive 0-based integer sequence".into());
     }
     Ok(partitions.into_values().collect())
+}
+
+/// Ok for replicas that a partition may have; `factor` is how many the partitions before it have.
+pub(super) fn check_replicas(
+    image: &Image,
+    assignment: &CreatableReplicaAssignment,
+    factor: Option<usize>,
+) -> Result<(), Refusal> {
+    check_assignment(image, assignment, factor)
+        .map_err(|text| (ErrorCode::InvalidReplicaAssignment, text))?;
+    let active = |id: &i32| {
+        let broker = image.brokers.get(id);
+        broker.is_some_and(|broker| !broker.fenced && !broker.in_controlled_shutdown)
+    };
+    if assignment.broker_ids.iter().any(active) {
+        return Ok(());
+    }
+    let text = format!(
+        "All brokers specified in the manual partition assignment for partition {} are fenced or \
+         in controlled shutdown.",
+        assignment.partition_index
+    );
+    Err((ErrorCode::InvalidReplicaAssignment, text))
 }
 
 fn check_assignment(
@@ -325,7 +355,7 @@ fn check_assignment(
     }
 }
 
-fn too_large() -> Refusal {
+pub(super) fn too_large() -> Refusal {
     (ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.".into())
 }
 

@@ -16,10 +16,13 @@ pub const METADATA_VERSION_LEVEL: i16 = 30;
 /// The quorum's own feature: kept in control records, not in FeatureLevel records.
 pub const KRAFT_VERSION: &str = "kraft.version";
 
+/// Whether a partition remembers who may lead it beside its in-sync replicas.
+pub const ELR_VERSION: &str = "eligible.leader.replicas.version";
+
 /// Levels of a fresh cluster, in the order Kafka writes them.
 pub const FRESH: &[(&str, i16)] = &[
     (METADATA_VERSION, METADATA_VERSION_LEVEL),
-    ("eligible.leader.replicas.version", 1),
+    (ELR_VERSION, 1),
     ("group.version", 1),
     ("transaction.version", 2),
 ];
@@ -28,7 +31,7 @@ pub const FRESH: &[(&str, i16)] = &[
 pub const SUPPORTED: &[(&str, i16, i16)] = &[
     (METADATA_VERSION, 7, METADATA_VERSION_LEVEL),
     (KRAFT_VERSION, 0, 1),
-    ("eligible.leader.replicas.version", 0, 1),
+    (ELR_VERSION, 0, 1),
     ("group.version", 0, 1),
     ("transaction.version", 0, 2),
 ];

@@ -23,11 +23,15 @@ mod delete;
 pub mod features;
 pub mod fold;
 pub mod format;
+mod grow;
 pub mod ids;
 pub mod image;
 pub mod names;
 pub mod placement;
+mod quorum;
+pub mod reassign;
 pub mod topic_config;
+mod upgrade;
 
 pub use bootstrap::Node;
 pub use command::{Append, Command, ProducerIds, Reply, Settings, StartError};

@@ -1,6 +1,6 @@
-//! Recovery points, on their way to the checkpoint files at the root of the data directory.
+//! Recovery points and log starts, on their way to the checkpoint files at the root of the data directory.
 //!
-//! Each shard tells shard 0 when recovery points of its logs have moved; shard 0 writes the files,
+//! Each shard tells shard 0 when those of its logs have moved; shard 0 writes the files,
 //! at most once a second, on its helper thread. A checkpoint is a hint: one that is late costs a
 //! longer scan after a crash, no more.
 
@@ -22,25 +22,27 @@ pub(super) struct Checkpoints {
 }
 
 impl Shell {
-    /// Tells shard 0 of recovery points that have moved since it was last told.
+    /// Tells shard 0 of recovery points and log starts that have moved since it was last told.
     pub(super) fn tell_recovery_points(&mut self, core: &mut ShardCore) {
         let metadata = self.seat.as_ref().map(|seat| seat.slot());
         let mut ends = Vec::new();
         for slot in self.logs.keys().collect::<Vec<Key>>() {
             let Some(hosted) = self.logs.get_mut(slot) else { continue };
-            let flushed = hosted.partition.log.recovery_point();
-            if Some(slot) == metadata || hosted.doomed || hosted.told_recovery_point == flushed {
+            let log = &hosted.partition.log;
+            let (flushed, log_start) = (log.recovery_point(), log.log_start_offset());
+            let told = (hosted.told_recovery_point, hosted.told_log_start);
+            if Some(slot) == metadata || hosted.doomed || told == (flushed, log_start) {
                 continue;
             }
-            hosted.told_recovery_point = flushed;
-            let log_start = hosted.partition.log.log_start_offset();
+            (hosted.told_recovery_point, hosted.told_log_start) = (flushed, log_start);
+            let first_segment = hosted.partition.log.first_segment_offset();
             ends.push(PartitionEnd {
                 topic: hosted.partition.topic.name.to_string(),
                 partition: hosted.of.index,
                 high_watermark: hosted.partition.high_watermark(),
                 flushed,
                 log_start,
-                first_segment: log_start,
+                first_segment,
             });
         }
         if !ends.is_empty() {

@@ -11,15 +11,19 @@ use std::sync::Arc;
 
 use ringlog_shard::buf::Pool;
 use ringlog_storage::Log;
+use ringlog_wire::api::create_partitions::CreatePartitionsRequest;
 use ringlog_wire::api::create_topics::CreateTopicsRequest;
 use ringlog_wire::api::delete_topics::DeleteTopicsRequest;
+use ringlog_wire::api::describe_quorum::DescribeQuorumRequest;
+use ringlog_wire::api::update_features::UpdateFeaturesRequest;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::{ShardCore, Shell};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::Message;
-use crate::metadata::{Append, Command, Controller, Reply};
+use crate::metadata::{Append, Command, Controller, Image, Reply};
+use crate::metrics::snapshot::ControllerFigures;
 use crate::slab::Key;
 
 /// Most requests that wait for the controller; more are turned away.
@@ -30,8 +34,14 @@ const QUEUE_MAX: usize = 4096;
 pub enum ControlAsk {
     /// Create topics.
     CreateTopics(CreateTopicsRequest),
+    /// Add partitions to topics.
+    CreatePartitions(CreatePartitionsRequest),
     /// Delete topics.
     DeleteTopics(DeleteTopicsRequest),
+    /// Say how the quorum stands.
+    DescribeQuorum(DescribeQuorumRequest),
+    /// Set feature levels, as a request of that version says it.
+    UpdateFeatures(i16, UpdateFeaturesRequest),
     /// Producer ids that nobody has.
     ProducerIds,
 }
@@ -77,6 +87,21 @@ impl Seat {
     /// Where the metadata log is in the shard's table of logs.
     pub fn slot(&self) -> Key {
         self.slot
+    }
+
+    /// How the controller is.
+    pub(super) fn figures(&self, image: &Image) -> ControllerFigures {
+        ControllerFigures {
+            is_serving: self.machine.is_serving(),
+            is_failed: self.failed,
+            topics: image.topics.len(),
+            partitions: image.topics.values().map(|topic| topic.partitions.len()).sum(),
+        }
+    }
+
+    /// Memory for the metadata log's records: bytes in use, bytes that there are.
+    pub(super) fn memory(&mut self) -> (u64, u64) {
+        (self.pool.used_bytes() as u64, self.pool.budget_bytes() as u64)
     }
 
     /// Gives the state machine back, for the stop.
@@ -127,7 +152,16 @@ impl Shell {
             ControlAsk::CreateTopics(create) => {
                 seat.machine.create_topics(now_ms, token, &create, &mut random_uuid)
             }
+            ControlAsk::CreatePartitions(create) => {
+                seat.machine.create_partitions(now_ms, token, &create)
+            }
             ControlAsk::DeleteTopics(delete) => seat.machine.delete_topics(now_ms, token, &delete),
+            ControlAsk::DescribeQuorum(describe) => {
+                seat.machine.describe_quorum(now_ms, token, &describe)
+            }
+            ControlAsk::UpdateFeatures(version, update) => {
+                seat.machine.update_features(now_ms, token, version, &update)
+            }
             ControlAsk::ProducerIds => seat.machine.allocate_producer_ids(now_ms, token),
         };
         self.run_commands(core, commands);

@@ -3,7 +3,8 @@
 //!
 //! Invariants: a frame that is whole in the receive buffer is handled there, without a copy; a
 //! connection that is held back keeps at most what had already arrived (receiving is paused), and
-//! gets its turn after those before it.
+//! gets its turn after those before it; one that has had its share of a turn ([`crate::fair`])
+//! is held back until the others have had theirs.
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -12,8 +13,9 @@ use ringlog_wire::header::{self, RequestHeader, RequestPrefix};
 
 use super::{ShardCore, Shell};
 use crate::api::{self, Outcome, Request};
+use crate::metrics::Refused;
 use crate::session::{
-    INFLIGHT_PER_CONNECTION_MAX, OUTPUT_PER_CONNECTION_MAX, Reply, Session, Stall,
+    INFLIGHT_PER_CONNECTION_MAX, OUTPUT_PER_CONNECTION_MAX, Reply, Session, Stall, Started,
 };
 
 /// What became of a frame.
@@ -71,11 +73,11 @@ impl Shell {
     /// reading.
     fn handle_input(&mut self, core: &mut ShardCore, conn: ConnId) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
-        let input = session.take_input();
-        let used = self.handle_frames(core, conn, &input);
+        let (input, from) = session.take_input();
+        let used = self.handle_frames(core, conn, &input[from..]);
         match self.sessions.get_mut(&conn) {
             Some(session) => {
-                session.restore(input, used);
+                session.restore(input, from + used);
                 session.stalled.is_none() && !session.closing
             }
             None => false,
@@ -131,7 +133,8 @@ impl Shell {
             }
         };
         let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
-        let sequence = session.begin();
+        let sequence = session.begin(Started { key: api.key, at: core.now() });
+        self.counters.request(api.key, header.version);
         let request = Request {
             conn,
             sequence,
@@ -163,7 +166,8 @@ impl Shell {
             return self.close_frame(core, conn, &why);
         }
         let Some(session) = self.sessions.get_mut(&conn) else { return Frame::Closed };
-        let sequence = session.begin();
+        let sequence = session.begin(Started { key: prefix.key, at: core.now() });
+        self.counters.request(prefix.key, prefix.version);
         let reply = api::api_versions::unsupported_version(prefix.correlation_id);
         self.reply(core, conn, sequence, Some(reply.into()));
         Frame::Handled
@@ -177,11 +181,14 @@ impl Shell {
         key: i16,
         bytes: usize,
     ) -> Option<Stall> {
-        let inflight = self.sessions.get(&conn)?.inflight();
-        if inflight >= INFLIGHT_PER_CONNECTION_MAX
+        let session = self.sessions.get_mut(&conn)?;
+        if session.inflight() >= INFLIGHT_PER_CONNECTION_MAX
             || core.queued_bytes(conn) >= OUTPUT_PER_CONNECTION_MAX
         {
             return Some(Stall::Replies);
+        }
+        if !session.share.take(self.turn, bytes) {
+            return Some(Stall::Turn);
         }
         // Only records need memory: everything else is answered however short it is.
         if key != ringlog_wire::api::produce::API.key {
@@ -202,8 +209,10 @@ impl Shell {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if session.stalled.replace(why).is_none() {
             core.pause(conn);
-            if why == Stall::Memory {
-                self.stalled.push_back(conn);
+            match why {
+                Stall::Replies => {}
+                Stall::Memory => self.stalled.push_back(conn),
+                Stall::Turn => self.rotation.push(conn),
             }
         }
     }
@@ -222,6 +231,23 @@ impl Shell {
             core.resume(conn);
         }
         self.input_changed(core, conn, before);
+    }
+
+    /// Gives connections that have more than their share of this turn further ones, in rotation,
+    /// and ends the turn.
+    pub(super) fn rotate(&mut self, core: &mut ShardCore) {
+        self.rotation.begin();
+        while !self.stopping
+            && let Some(conn) = self.rotation.next()
+        {
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.share.renew();
+            }
+            self.unstall(core, conn);
+            let had = self.sessions.get_mut(&conn).map(|session| session.share.renew());
+            self.rotation.spend(had.unwrap_or_default());
+        }
+        self.turn += 1;
     }
 
     /// Gives connections that wait for memory their turn, first come first served.
@@ -252,7 +278,8 @@ impl Shell {
         reply: Option<Reply<Slice>>,
     ) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.answer(sequence, reply);
+        let started = session.answer(sequence, reply);
+        self.counters.answered(started.key, core.now().saturating_duration_since(started.at));
         while let Some(reply) = session.next_reply() {
             send(core, conn, reply);
         }
@@ -279,6 +306,7 @@ impl Shell {
     pub(crate) fn refuse(&mut self, core: &mut ShardCore, conn: ConnId, why: &str) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.closing = true;
+        self.counters.refused(Refused::Protocol);
         if self.lines.allow() {
             tracing::warn!(peer = %session.peer, why, "connection refused");
         }
@@ -335,6 +363,7 @@ impl Shell {
             |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
         let idle: Vec<ConnId> =
             self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(conn, _)| *conn).collect();
+        self.counters.connections_closed.idle += idle.len() as u64;
         for conn in idle {
             core.abort(conn);
         }

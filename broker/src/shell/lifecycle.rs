@@ -62,6 +62,8 @@ pub struct ClosedLog {
     pub end_offset: i64,
     /// Its first offset.
     pub log_start: i64,
+    /// Where its first segment begins.
+    pub first_segment: i64,
     /// Whether everything is on disk as a clean stop leaves it.
     pub clean: bool,
 }
@@ -160,6 +162,7 @@ impl Shell {
                     != Some(Place::Failed)
                 {
                     tracing::error!(partition = dir, %error, "the log cannot be opened");
+                    self.counters.log_failures += 1;
                 }
                 self.set_place(of, Place::Failed);
             }
@@ -266,6 +269,7 @@ impl Shell {
                 index,
                 end_offset: 0,
                 log_start: 0,
+                first_segment: 0,
                 clean: false,
             })
         });
@@ -274,6 +278,9 @@ impl Shell {
 
     fn drop_topic(&mut self, core: &mut ShardCore, id: Uuid) {
         let Some(topic) = self.topics.remove(id) else { return };
+        if let Some(counts) = self.counters.apart.remove(&id) {
+            self.counters.gone.add(&counts);
+        }
         let name = &topic.name;
         self.forget_checkpoints(&name.name);
         for (index, place) in (0..).zip(&topic.places) {
@@ -301,6 +308,7 @@ impl Shell {
     /// half of it.
     pub(super) fn remove_log(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(hosted) = self.logs.remove(slot) else { return };
+        self.counters.gone.add(&hosted.counts);
         let (name, TopicPartition { topic, index }) = (&hosted.partition.topic.name, hosted.of);
         self.remove_dir(core, partition_dir(name, index), name, index, topic);
     }
@@ -385,6 +393,7 @@ impl Shell {
                 index: hosted.of.index,
                 end_offset: log.end_offset(),
                 log_start: log.log_start_offset(),
+                first_segment: log.first_segment_offset(),
                 clean: true,
             };
             if let Err(error) = log.close(&mut disk) {

@@ -18,6 +18,7 @@ use super::{DiskWork, Seat, ShardCore, Shell};
 use crate::config::Io;
 use crate::memory::{LogMemory, LogWrite};
 use crate::message::{Message, Produced, TopicPartition};
+use crate::metrics::{DiskKindOf, TopicCounters};
 use crate::partition::{Advanced, Partition, Waiter, Watcher};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -37,8 +38,12 @@ pub struct Hosted {
     pub(crate) doomed: bool,
     /// When it failed, on the shard's clock, milliseconds.
     failed_ms: Option<i64>,
+    /// What went through it since it was opened.
+    pub(crate) counts: TopicCounters,
     /// The recovery point that shard 0 was last told.
     pub(super) told_recovery_point: i64,
+    /// And the log start.
+    pub(super) told_log_start: i64,
 }
 
 /// The part of a shard's memory that chunks may fill which are written already: one in this many.
@@ -65,7 +70,9 @@ impl Hosted {
             listed: false,
             doomed: false,
             failed_ms: None,
+            counts: TopicCounters::default(),
             told_recovery_point: 0,
+            told_log_start: 0,
         }
     }
 
@@ -115,7 +122,7 @@ impl Shell {
     }
 
     /// Tells waiters and watchers what [`Partition::advance`] found.
-    pub(super) fn tell(&mut self, core: &mut ShardCore, slot: Key, advanced: &mut Advanced) {
+    pub(crate) fn tell(&mut self, core: &mut ShardCore, slot: Key, advanced: &mut Advanced) {
         let is_controller = self.seat.as_ref().is_some_and(|seat| seat.slot() == slot);
         if is_controller {
             advanced.acknowledged.clear();
@@ -164,7 +171,8 @@ impl Shell {
     }
 
     fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>) {
-        let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file });
+        let begun = self.counters.disk_begun(kind_of(&op.kind), core.now());
+        let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file, begun });
         let token = work.to_u64();
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let file = hosted.file(op.file);
@@ -202,8 +210,13 @@ impl Shell {
                 }));
             }
             (kind, _) => {
-                if matches!(kind, DiskKind::Close) {
-                    hosted.files.retain(|(other, _)| *other != op.file);
+                match kind {
+                    DiskKind::Close => hosted.files.retain(|(other, _)| *other != op.file),
+                    // Its space is free again when the last reader's handle goes.
+                    DiskKind::Retire { .. } => {
+                        hosted.read_files.retain(|(other, _)| *other != op.file);
+                    }
+                    _ => {}
                 }
                 let dir = hosted.partition.log.dir().to_path_buf();
                 let data = self.shared.data.clone();
@@ -225,14 +238,15 @@ impl Shell {
     /// An operation on the helper thread has ended.
     pub(super) fn blocking_done(
         &mut self,
-        _core: &mut ShardCore,
+        core: &mut ShardCore,
         token: u64,
         result: Result<Option<File>, DiskError>,
     ) {
         let work = self.disk_works.remove(Key::from_u64(token));
-        let Some(DiskWork::Log { slot, id, file: segment }) = work else {
+        let Some(DiskWork::Log { slot, id, file: segment, begun }) = work else {
             return tracing::error!(token, "a blocking operation ended that nobody began");
         };
+        self.count_disk_end(core, begun, result.as_ref().ok().map(|_| 0));
         if let (Ok(Some(file)), Some(hosted)) = (&result, self.logs.get_mut(slot)) {
             hosted.files.push((segment, file.clone()));
         }
@@ -255,6 +269,7 @@ impl Shell {
             let dir = hosted.partition.log.dir().display();
             tracing::error!(partition = %dir, %failure, "the log stops until it is opened anew");
             hosted.failed_ms = Some(now_ms);
+            self.counters.log_failures += 1;
         }
         if hosted.doomed && quiet {
             self.remove_log(core, slot);
@@ -283,6 +298,7 @@ impl Shell {
             let Some(mut hosted) = self.logs.remove(slot) else { continue };
             let mut advanced = Advanced::default();
             hosted.partition.fail(ErrorCode::KafkaStorageError, &mut advanced);
+            self.counters.apart.entry(hosted.of.topic).or_default().add(&hosted.counts);
             self.tell(core, slot, &mut advanced);
             self.set_place(hosted.of, Place::Opening);
             let log = &hosted.partition.log;
@@ -319,7 +335,7 @@ impl Shell {
     /// Keeps the cache within its share: memory that was used before is warm, and the system has
     /// given it already; fresh memory costs page faults (a third of a produce profile before this).
     pub(super) fn trim_cache(&mut self, core: &mut ShardCore) {
-        let allowed = (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX);
+        let allowed = tail_cache_bytes_max(core);
         let used = core.pool().used_bytes();
         if used > allowed {
             self.evict(core, (used - allowed).max(EVICT_BYTES_MIN));
@@ -372,6 +388,19 @@ impl Shell {
     }
 }
 
+/// Bytes that cached chunks may take.
+pub(super) fn tail_cache_bytes_max(core: &mut ShardCore) -> usize {
+    (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX)
+}
+
+fn kind_of(kind: &DiskKind<LogWrite>) -> DiskKindOf {
+    match kind {
+        DiskKind::Write { .. } => DiskKindOf::Write,
+        DiskKind::Sync => DiskKindOf::Flush,
+        _ => DiskKindOf::Other,
+    }
+}
+
 /// Runs on the shard's helper thread.
 fn run_blocking(
     data: &DataDir,
@@ -391,15 +420,25 @@ fn run_blocking(
             Ok(Some(file))
         }
         DiskKind::Replace { path: name, bytes } => data.replace(path(&name), &bytes).map(|()| None),
-        DiskKind::Remove { path: name } => match data.remove(path(&name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            removed => removed.map(|()| None),
-        },
+        DiskKind::Remove { path: name } => remove_if_there(data, &path(&name)).map(|()| None),
+        DiskKind::Retire { paths } => {
+            for name in &paths {
+                remove_if_there(data, &path(name))?;
+            }
+            data.sync_dir(dir).map(|()| None)
+        }
         DiskKind::Close => Ok(None),
         DiskKind::Write { .. }
         | DiskKind::Sync
         | DiskKind::Allocate { .. }
         | DiskKind::Truncate { .. } => unreachable!("these have the segment's own handle"),
+    }
+}
+
+fn remove_if_there(data: &DataDir, path: &Path) -> io::Result<()> {
+    match data.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod frames;
 mod lifecycle;
 mod logs;
+mod metrics;
 mod reads;
 pub mod topology;
 
@@ -37,12 +38,15 @@ pub(crate) use reads::{Searches, within_a_read};
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
-use crate::api::{PendingControl, PendingOffsets, ReplyTo};
+use crate::api::{PendingAsks, PendingControl, PendingOffsets, ReplyTo};
 use crate::config::Config;
+use crate::connections::Connections;
+use crate::fair::Rotation;
 use crate::limiter::LineLimiter;
 use crate::memory::LogMemory;
 use crate::message::{Message, TopicPartition};
 use crate::metadata::{Controller, Image};
+use crate::metrics::{Counters, DiskBegun, Refused};
 use crate::partition::Advanced;
 use crate::session::Session;
 use crate::slab::{Key, Slab};
@@ -66,6 +70,8 @@ pub struct Shared {
     pub data: DataDir,
     /// Whether its file system allocates space ahead (fallocate).
     pub allocates: bool,
+    /// The connections of all shards, and their limits.
+    pub connections: Connections,
     /// Each shard adds what it leaves behind.
     pub closed: std::sync::Mutex<Vec<ClosedShard>>,
 }
@@ -74,9 +80,9 @@ pub struct Shared {
 #[derive(Debug)]
 pub(crate) enum DiskWork {
     /// An operation of the log in that place.
-    Log { slot: Key, id: u64, file: FileId },
+    Log { slot: Key, id: u64, file: FileId, begun: DiskBegun },
     /// A read for a fetch or a search by time.
-    Read(ColdRead),
+    Read(ColdRead, DiskBegun),
 }
 
 /// One shard of the broker.
@@ -93,12 +99,17 @@ pub struct Shell {
     pub(crate) fetches: Slab<PendingFetch>,
     pub(crate) offsets: Slab<PendingOffsets>,
     pub(crate) searches: Searches,
+    pub(crate) asks: Slab<PendingAsks>,
     pub(crate) controls: Slab<PendingControl>,
     pub(crate) disk_works: Slab<DiskWork>,
     /// Logs with something to write or to tell, looked at once at the turn's end.
     pub(crate) dirty: Vec<Key>,
     /// Connections whose next request waits, in the order in which they get their turn.
     pub(crate) stalled: VecDeque<ConnId>,
+    /// Connections that have had their share of the turn and have more.
+    pub(crate) rotation: Rotation<ConnId>,
+    /// The number of the shard's turn.
+    pub(crate) turn: u64,
     /// Messages for other shards that found their lane full, by shard. Bounded by requests in
     /// flight.
     outbox: Vec<VecDeque<Message>>,
@@ -119,6 +130,7 @@ pub struct Shell {
     stopped: bool,
     stop_by: Option<Instant>,
     pub(crate) lines: LineLimiter,
+    pub(crate) counters: Counters,
     /// Bytes of unfinished frames that all connections hold.
     pub(crate) input_bytes: usize,
     /// Bytes of records on their way to other shards that found their lane full.
@@ -158,10 +170,13 @@ impl Shell {
             fetches: Slab::default(),
             offsets: Slab::default(),
             searches: Searches::default(),
+            asks: Slab::default(),
             controls: Slab::default(),
             disk_works: Slab::default(),
             dirty: Vec::new(),
             stalled: VecDeque::new(),
+            rotation: Rotation::default(),
+            turn: 1,
             outbox: (0..shards).map(|_| VecDeque::new()).collect(),
             deadlines: BTreeSet::new(),
             producer_ids: 0..0,
@@ -174,6 +189,7 @@ impl Shell {
             stopped: false,
             stop_by: None,
             lines: LineLimiter::default(),
+            counters: Counters::default(),
             input_bytes: 0,
             outbox_bytes: 0,
             evict_after: None,
@@ -237,6 +253,8 @@ impl Shell {
             Message::OffsetsFound { request, results } => {
                 self.offsets_found(core, request, results)
             }
+            Message::Ask { request, asks } => self.asked(core, from, request, &asks),
+            Message::Answers { request, answers } => self.answered(core, request, answers),
             Message::Control { request, ask } => self.control_asked(core, from, request, ask),
             Message::Controlled { request, answer } => self.controlled(core, request, answer),
             Message::Image(image) => self.apply_image(core, image),
@@ -247,6 +265,7 @@ impl Shell {
             Message::RecoveryPoints(ends) => self.recovery_points_came(ends),
             Message::CheckpointsWritten => self.checkpoints_written(),
             Message::LogRemoved => self.log_removed(core),
+            Message::Snapshot { detail, to } => self.answer_snapshot(core, detail, &to),
             Message::Stop => self.begin_stop(core),
         }
     }
@@ -274,7 +293,9 @@ impl Shell {
         // A full lane does not say when it has room again.
         let held = self.outbox.iter().any(|queue| !queue.is_empty());
         let again = held.then(|| core.now() + OUTBOX_RETRY);
-        core.wake_at(fetch.into_iter().chain(tick).chain(again).min());
+        // Those in rotation go on at once, after what has arrived meanwhile.
+        let turn = (!self.rotation.is_empty() && !self.stopping).then(|| core.now());
+        core.wake_at(fetch.into_iter().chain(tick).chain(again).chain(turn).min());
     }
 
     /// Whether anything is going on that time alone may end.
@@ -282,6 +303,7 @@ impl Shell {
         self.stopping
             || !self.sessions.is_empty()
             || !self.produces.is_empty()
+            || self.lines.is_withholding()
             || self.logs_need_tick()
     }
 }
@@ -304,9 +326,15 @@ impl Service for Shell {
         _listener: usize,
         peer: SocketAddr,
     ) -> bool {
-        if self.stopping {
+        let entered = match self.stopping {
+            true => Err(Refused::Stopping),
+            false => self.shared.connections.enter(peer.ip()),
+        };
+        if let Err(why) = entered {
+            self.turned_away(peer, why);
             return false;
         }
+        self.counters.connections_opened += 1;
         self.sessions.insert(conn, Session::new(peer, core.wall_ms()));
         true
     }
@@ -323,6 +351,8 @@ impl Service for Shell {
 
     fn closed(&mut self, _core: &mut ShardCore, conn: ConnId, why: CloseReason) {
         if let Some(session) = self.sessions.remove(&conn) {
+            self.shared.connections.leave(session.peer.ip());
+            self.counters.connections_closed.all += 1;
             self.input_bytes -= session.input_bytes();
             for key in &session.fetches {
                 self.drop_fetch(*key);
@@ -339,8 +369,14 @@ impl Service for Shell {
         read: Option<ReadBuf>,
     ) {
         match self.disk_works.remove(Key::from_u64(token)) {
-            Some(DiskWork::Log { slot, id, .. }) => self.log_done(slot, id, result),
-            Some(DiskWork::Read(cold)) => self.read_done(core, cold, result, read),
+            Some(DiskWork::Log { slot, id, begun, .. }) => {
+                self.count_disk_end(core, begun, result.as_ref().ok().copied());
+                self.log_done(slot, id, result);
+            }
+            Some(DiskWork::Read(cold, begun)) => {
+                self.count_disk_end(core, begun, result.as_ref().ok().copied());
+                self.read_done(core, cold, result, read);
+            }
             None => tracing::error!(token, "a disk operation ended that nobody began"),
         }
     }
@@ -365,6 +401,7 @@ impl Service for Shell {
     }
 
     fn turn_end(&mut self, core: &mut ShardCore) {
+        self.rotate(core);
         self.commit(core);
         self.resume_stalled(core);
         self.flush_outbox(core);

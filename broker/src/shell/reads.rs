@@ -15,6 +15,7 @@ use ringlog_wire::error::ErrorCode;
 use super::logs::open_segment;
 use super::{DiskWork, ShardCore, Shell};
 use crate::message::Message;
+use crate::metrics::DiskKindOf;
 use crate::partition::read_error;
 use crate::slab::Key;
 
@@ -118,7 +119,8 @@ impl Shell {
             return self.end_read(core, read.purpose, Ok(Vec::new()));
         };
         let at = plan.at;
-        let token = self.disk_works.insert(DiskWork::Read(read)).to_u64();
+        let begun = self.counters.disk_begun(DiskKindOf::Read, core.now());
+        let token = self.disk_works.insert(DiskWork::Read(read, begun)).to_u64();
         core.read(&file, at, buffer, token);
     }
 

@@ -80,6 +80,23 @@ impl Shell {
         nodes.iter().map(outside).collect()
     }
 
+    /// Turns ids as clients know them into those of the metadata log. Every shard of this node
+    /// stands for the node; what clients were never told of stays as it is, so that it is refused
+    /// under the name it was given, or becomes -1 if it would pass for the node.
+    pub(crate) fn make_inside_ids(&self, ids: &mut [i32]) {
+        let config = &self.shared.config;
+        if config.advertise != Advertise::Shard {
+            return;
+        }
+        for id in ids {
+            *id = match placement::node_and_shard(*id) {
+                Some((node, shard)) if node == config.node_id && shard < config.shards => node,
+                _ if *id == config.node_id => -1,
+                _ => *id,
+            };
+        }
+    }
+
     /// The leader of a partition as clients see it, -1 if it has none.
     pub(crate) fn outside_leader(&self, home: usize, partition: &PartitionImage) -> i32 {
         self.outside_ids(home, &[partition.leader])[0]

@@ -44,6 +44,11 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
+        Client::of(stream)
+    }
+
+    /// On a connection that there is.
+    pub fn of(stream: TcpStream) -> Client {
         Client { stream, correlation_id: 0 }
     }
 

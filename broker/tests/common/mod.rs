@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test stands outside: it has a clock and sockets")]
 
 pub mod client;
+pub mod exposition;
 pub mod oracle;
 pub mod records;
 
@@ -84,6 +85,7 @@ pub struct Options {
     pub executor: Executor,
     pub memory: &'static str,
     pub set: Vec<&'static str>,
+    pub http: &'static str,
 }
 
 impl Default for Options {
@@ -94,6 +96,7 @@ impl Default for Options {
             executor: Executor::Bare,
             memory: "64M",
             set: Vec::new(),
+            http: "none",
         }
     }
 }
@@ -148,6 +151,15 @@ impl Broker {
         }
     }
 
+    /// Why no broker starts so.
+    pub fn refusal_of(options: &Options) -> String {
+        let dir = Dir::fresh();
+        match serve::start(resolve(dir.path(), options), clocks()) {
+            Ok(_) => panic!("a broker starts with {options:?}"),
+            Err(why) => why,
+        }
+    }
+
     pub fn dir(&self) -> &Dir {
         self.dir.as_ref().expect("it runs")
     }
@@ -155,6 +167,12 @@ impl Broker {
     /// Where shard `shard` listens.
     pub fn address(&self, shard: usize) -> SocketAddr {
         self.config.listen_of(shard)
+    }
+
+    /// Where its metrics are; it must have been started with an address for them.
+    pub fn http(&self) -> SocketAddr {
+        let server = self.server.as_ref().expect("it runs");
+        server.http_address().expect("it listens")
     }
 
     /// A client of the first shard (with one port for all shards: of any).
@@ -200,6 +218,7 @@ fn resolve(path: &Path, options: &Options) -> Config {
         shards: Some(options.shards),
         cpus: Some("none".into()),
         advertise: Some(options.advertise),
+        http_listen: Some(options.http.into()),
         memory: Some(options.memory.into()),
         executor: Some(options.executor),
         set: options.set.iter().map(|line| line.to_string()).collect(),

@@ -106,10 +106,14 @@ impl Case {
     }
 }
 
-/// An answer in short: `code @offset`, then `+time` if it has a time, and the records that were the
-/// reason.
-pub fn told(answer: &PartitionProduceResponse) -> String {
-    let mut text = format!("{} @{}", answer.error_code.code(), answer.base_offset);
+/// An answer in short: the code; `@offset` if the batch is not at `end`, the end of the log; `+time`
+/// if it has a time; the records that were the reason.
+pub fn told(answer: &PartitionProduceResponse, end: i64) -> String {
+    let mut text = answer.error_code.code().to_string();
+    let expected = if answer.error_code == ErrorCode::None { end } else { -1 };
+    if answer.base_offset != expected {
+        text += &format!(" @{}", answer.base_offset);
+    }
     if answer.log_append_time_ms >= 0 {
         text += " +time";
     }
@@ -125,12 +129,13 @@ pub fn check(target: &Target, topic: &Topic, cases: Vec<Case>) {
     let mut client = target.client();
     let mut wrong = Vec::new();
     for Case { what, version, records, expected, kafka } in cases {
+        let end = client.offset_as(4, topic, 0, -1).offset;
         let answer = client.produce_as(version, -1, topic, 0, records);
         let expected = kafka.filter(|_| target.is_kafka()).unwrap_or(expected);
-        let found = told(&answer);
+        let found = told(&answer, end);
         // Kafka has words for few of them.
-        let says_why = version < 8 || answer.error_code == ErrorCode::None
-            || answer.error_message.is_some();
+        let says_why =
+            version < 8 || answer.error_code == ErrorCode::None || answer.error_message.is_some();
         assert!(says_why || target.is_kafka(), "{what}: refused without a word");
         if found != expected {
             let why = answer.error_message.unwrap_or_default();

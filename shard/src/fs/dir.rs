@@ -22,6 +22,15 @@ pub struct Entry {
     pub bytes: u64,
 }
 
+/// How large a volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, bytes.
+    pub total: u64,
+    /// What this process may still fill, bytes.
+    pub usable: u64,
+}
+
 /// A write lock on a whole file, held until dropped. Another process that asks is refused.
 #[derive(Debug)]
 pub struct Lock {
@@ -43,6 +52,16 @@ impl DataDir {
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.0
+    }
+
+    /// The size of the volume that holds the directory.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn space(&self) -> io::Result<Space> {
+        let volume = rustix::fs::statvfs(&self.0)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Space { total: bytes(volume.f_blocks), usable: bytes(volume.f_bavail) })
     }
 
     /// The full path of something inside; "" is the directory itself.

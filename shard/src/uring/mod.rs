@@ -168,6 +168,8 @@ pub struct Ring {
     registered: Registered,
     /// Submissions whose last completion has not come.
     outstanding: usize,
+    /// System calls that submitted or waited.
+    submissions: u64,
     /// A ring belongs to its thread.
     _here: std::marker::PhantomData<*const ()>,
 }
@@ -181,7 +183,13 @@ impl Ring {
             queue.sync();
             queue.len() as u32
         };
+        self.submissions += 1;
         sys::enter(&self.io, queued, wait)
+    }
+
+    /// How often [`Ring::submit`] was called.
+    pub fn submissions(&self) -> u64 {
+        self.submissions
     }
 
     /// Whether there is something to reap, seen without a system call.

@@ -66,6 +66,7 @@ impl Ring {
             groups,
             registered: Registered::none(),
             outstanding: 0,
+            submissions: 0,
             _here: std::marker::PhantomData,
         })
     }

@@ -15,7 +15,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The last record's offset.
     pub last_offset: i64,
-    /// The broker's timestamp when the batch carries it, else -1.
+    /// The broker's timestamp when the batch carries it, else -1; a duplicate's is that of the
+    /// original batch, whoever's clock it is from (as in Kafka).
     pub log_append_time: i64,
     /// The batch was in the log already: nothing was appended, answer with these offsets.
     pub duplicate: bool,
@@ -113,7 +114,7 @@ impl<M: Memory> Log<M> {
                     return Ok(Appended {
                         base_offset: entry.base_offset(),
                         last_offset: entry.last_offset,
-                        log_append_time: append_time(&header, entry.timestamp),
+                        log_append_time: entry.timestamp,
                         duplicate: true,
                     });
                 }

@@ -9,6 +9,7 @@
 //! then the data is flushed, then the files that vouch for it are replaced. So a crash while
 //! opening leaves something that opens again, and the recovery point is true once this returns.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use ringlog_wire::Uuid;
@@ -207,9 +208,13 @@ impl<M: Memory> Log<M> {
         };
         log.as_closed &= !log.segments.is_empty();
         log.begin_active(disk, &outcome.snapshots)?;
+        let first = log.first_segment_offset();
+        log.epochs_dirty = log.epochs.truncate_from_start(first);
+        log.as_closed &= !log.epochs_dirty;
         log.load_tail(disk)?;
         let report = outcome.report;
         if outcome.dirty {
+            log.write_base_snapshots(disk, outcome.base_snapshots)?;
             log.write_trusted(disk, &report, outcome.epochs_changed)?;
         }
         log.sort_snapshots(disk, &outcome.snapshots)?;
@@ -306,6 +311,23 @@ impl<M: Memory> Log<M> {
         if self.size_bytes() > 0 {
             let path = self.dir.join(file_name(self.end, "snapshot"));
             at(&path, disk.replace(&path, &self.producers.encode_snapshot()))?;
+        }
+        Ok(())
+    }
+
+    /// The producers at the bases of those segments that are still there.
+    fn write_base_snapshots(
+        &mut self,
+        disk: &mut dyn Disk,
+        snapshots: VecDeque<(i64, Vec<u8>)>,
+    ) -> Result<(), OpenError> {
+        for (base, bytes) in snapshots {
+            let Ok(index) = self.segments.binary_search_by_key(&base, |s| s.base_offset) else {
+                continue;
+            };
+            let path = self.dir.join(file_name(base, "snapshot"));
+            at(&path, disk.replace(&path, &bytes))?;
+            self.segments[index].has_snapshot = true;
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ use crate::segment::{Indexes, SEGMENT_SUFFIXES, Segment, file_name};
 use crate::tail::Tail;
 use ringlog_wire::batch::{BatchHeader, HEADER_BYTES};
 
+/// Bytes of the producer snapshots that an attempt makes for the bases of segments.
+const BASE_SNAPSHOTS_BYTES_MAX: usize = 32 << 20;
+
 /// Everything an attempt has found out.
 pub(super) struct Outcome<C: Chunk> {
     pub segments: VecDeque<Segment<C>>,
@@ -38,6 +41,8 @@ pub(super) struct Outcome<C: Chunk> {
     pub scanned: Vec<i64>,
     pub snapshots: Vec<i64>,
     pub kept_snapshots: VecDeque<i64>,
+    /// The producers at the bases of segments where no snapshot says it yet.
+    pub base_snapshots: VecDeque<(i64, Vec<u8>)>,
     pub files: u32,
 }
 
@@ -49,6 +54,8 @@ pub(super) struct Attempt<'a> {
     pub(super) listing: &'a Listing,
     clean: bool,
     trusted: i64,
+    anchor: Option<i64>,
+    base_snapshots: VecDeque<(i64, Vec<u8>)>,
     epochs: EpochCache,
     pub(super) producers: ProducerTable,
     /// Batches below it are in the snapshot.
@@ -80,8 +87,10 @@ impl<'a> Attempt<'a> {
         if clean {
             trusted = i64::MAX;
         }
+        let mut anchor = anchor(listing);
         loop {
-            let outcome = Attempt::run(disk, dir, config, (clean, trusted), listing)?;
+            let trust = (clean, trusted, anchor);
+            let outcome = Attempt::run(disk, dir, config, trust, listing)?;
             let snapshot_is_ahead = outcome.report.snapshot > Some(outcome.end);
             if clean && (outcome.report.cut.is_some() || snapshot_is_ahead) {
                 // The marker lied. What was flushed before is still believed, but not the tail.
@@ -90,7 +99,7 @@ impl<'a> Attempt<'a> {
                 continue;
             }
             if snapshot_is_ahead {
-                trusted = outcome.end;
+                (trusted, anchor) = (outcome.end, None);
                 continue;
             }
             let mut outcome = outcome;
@@ -104,7 +113,7 @@ impl<'a> Attempt<'a> {
         disk: &mut dyn Disk,
         dir: &Path,
         config: &LogConfig,
-        (clean, trusted): (bool, i64),
+        (clean, trusted, anchor): (bool, i64, Option<i64>),
         listing: &Listing,
     ) -> Result<Outcome<C>, OpenError> {
         let mut attempt = Attempt {
@@ -114,6 +123,8 @@ impl<'a> Attempt<'a> {
             listing,
             clean,
             trusted,
+            anchor,
+            base_snapshots: VecDeque::new(),
             epochs: EpochCache::new(),
             producers: ProducerTable::new(config.producers_max),
             producers_from: 0,
@@ -135,6 +146,7 @@ impl<'a> Attempt<'a> {
         attempt.epochs.truncate_from_end(end);
         attempt.look_back()?;
         let Attempt { epochs, producers, mut report, scanned, files, scanner, .. } = attempt;
+        let base_snapshots = attempt.base_snapshots;
         (report.scanned_bytes, report.scanned_batches) =
             (scanner.scanned_bytes, scanner.scanned_batches);
         let epochs_changed = epochs_found.as_ref() != Some(&epochs);
@@ -144,6 +156,7 @@ impl<'a> Attempt<'a> {
             dirty: !clean || unsnapped || rebuilt || epochs_changed,
             kept_snapshots: report.snapshot.into_iter().collect(),
             snapshots: listing.snapshots.clone(),
+            base_snapshots,
             segments,
             end,
             epochs,
@@ -160,7 +173,9 @@ impl<'a> Attempt<'a> {
         self.producers_from = first_base;
         let listing = self.listing;
         let usable = listing.snapshots.iter().rev().filter(|&&offset| offset >= first_base);
-        for &offset in usable.filter(|&&offset| offset <= self.trusted) {
+        let anchor = self.anchor;
+        let believed = |&&offset: &&i64| offset <= self.trusted || anchor == Some(offset);
+        for &offset in usable.filter(believed) {
             let path = self.dir.join(file_name(offset, "snapshot"));
             let bytes = at(&path, self.scanner.disk().read_file(&path))?;
             if let Ok(table) = ProducerTable::decode_snapshot(&bytes, self.config.producers_max) {
@@ -205,6 +220,7 @@ impl<'a> Attempt<'a> {
         let mut whole = true;
         for (index, files) in listing.segments.iter().enumerate() {
             let next_base = listing.segments.get(index + 1).map(|next| next.base_offset);
+            self.note_base(index, files.base_offset);
             match self.segment(*files, next_base, (end, whole), scan_from)? {
                 Step::Kept(segment, next) => {
                     end = next;
@@ -212,6 +228,7 @@ impl<'a> Attempt<'a> {
                     kept.push_back(*segment);
                 }
                 Step::Gone(reason) => {
+                    self.base_snapshots.retain(|(base, _)| *base != files.base_offset);
                     let from = &listing.segments[index..];
                     self.report.removed_segments = from.iter().map(|s| s.base_offset).collect();
                     if let (None, Some(last)) = (self.report.cut, kept.back()) {
@@ -224,6 +241,22 @@ impl<'a> Attempt<'a> {
             }
         }
         Ok((kept, end))
+    }
+
+    /// A segment comes next. The producers at its base, where they are known, let those before it
+    /// be retired.
+    fn note_base(&mut self, index: usize, base: i64) {
+        let first = self.listing.segments.first().map_or(0, |first| first.base_offset);
+        let is_known = first == 0 || self.report.snapshot.is_some();
+        let is_wanted = index > 0 && !self.listing.snapshots.contains(&base);
+        if self.clean || !is_wanted || !is_known || self.producers_from > base {
+            return;
+        }
+        self.base_snapshots.push_back((base, self.producers.encode_snapshot()));
+        let bytes: usize = self.base_snapshots.iter().map(|(_, bytes)| bytes.len()).sum();
+        if bytes > BASE_SNAPSHOTS_BYTES_MAX {
+            self.base_snapshots.pop_front();
+        }
     }
 
     fn segment<C: Chunk>(
@@ -242,6 +275,7 @@ impl<'a> Attempt<'a> {
         let file = next_file(&mut self.files);
         let mut segment = Segment::empty(file, base_offset, self.config.segment_index_bytes);
         segment.writer = None;
+        segment.has_snapshot = self.listing.snapshots.contains(&base_offset);
         // A recovery point behind the next base was made after this segment was sealed. One right
         // at it may have been made before, and the file may still have its unwritten space.
         let is_below = next_base.is_some_and(|next| next < scan_from);
@@ -458,6 +492,15 @@ impl<C: Chunk> Outcome<C> {
         }
         Ok(())
     }
+}
+
+/// The first segment whose producer snapshot is there, if segments were retired. A snapshot at a
+/// segment's base is written when everything before it is flushed: it is true however far behind
+/// the checkpoint of the recovery point is, and nothing else knows the producers of what is gone.
+fn anchor(listing: &Listing) -> Option<i64> {
+    let mut bases = listing.segments.iter().map(|files| files.base_offset);
+    let is_cut = listing.segments.first().is_some_and(|first| first.base_offset > 0);
+    if is_cut { bases.find(|base| listing.snapshots.contains(base)) } else { None }
 }
 
 /// Whether index files are there that may be those of the segment.

@@ -16,7 +16,7 @@ impl<M: Memory> Log<M> {
         if self.failure.is_some() {
             return;
         }
-        // Segments leave only in `truncate` and `close`, which want no op in flight.
+        // Segments leave only in `truncate`, `close` and `retire`, which want no op in flight.
         let index = self.segment_index(file).expect("an op's segment is still there");
         match done.result {
             #[cfg(test)]
@@ -57,6 +57,7 @@ impl<M: Memory> Log<M> {
             Purpose::CheckpointFile => self.checkpointed_file(index),
             Purpose::Epochs => self.epochs_in_flight = false,
             Purpose::Remove => {}
+            Purpose::Retire => self.retired(index),
         }
         self.settle_offsets();
     }
@@ -69,6 +70,7 @@ impl<M: Memory> Log<M> {
             seal.step = SealStep::Filed;
             let next_base = seal.next_base;
             self.recovery_point = self.recovery_point.max(next_base);
+            self.segments[index + 1].has_snapshot = true;
         }
     }
 
@@ -122,6 +124,7 @@ impl<M: Memory> Log<M> {
             Purpose::SealClose => "closing the file",
             Purpose::Epochs => "replacing leader-epoch-checkpoint",
             Purpose::Remove => "removing a snapshot",
+            Purpose::Retire => "removing the files",
         };
         let base_offset = self.segments[index].base_offset;
         self.failure = Some(Failure { what, base_offset, error });

@@ -221,5 +221,8 @@ fn describe(kind: &DiskKind<SimWrite>) -> String {
         DiskKind::Close => "close".to_owned(),
         DiskKind::Replace { path, bytes } => format!("replace {} {}", name(path), bytes.len()),
         DiskKind::Remove { path } => format!("remove {}", name(path)),
+        DiskKind::Retire { paths } => {
+            format!("retire {}", paths.iter().map(|path| name(path)).collect::<Vec<_>>().join(" "))
+        }
     }
 }

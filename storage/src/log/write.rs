@@ -18,7 +18,7 @@ use crate::segment::{
 };
 use crate::tail::{BatchAt, block_ceil, block_floor};
 
-type WriteOf<M> = <<M as Memory>::Chunk as Chunk>::Write;
+pub(super) type WriteOf<M> = <<M as Memory>::Chunk as Chunk>::Write;
 
 /// An op before it has a number.
 type Wanted<C> = (Purpose, DiskKind<<C as Chunk>::Write>);
@@ -46,6 +46,7 @@ impl<M: Memory> Log<M> {
             let kind = DiskKind::Remove { path };
             self.hand_out(self.segments.len() - 1, Purpose::Remove, kind, out);
         }
+        self.take_retirement(out);
     }
 
     fn take_segment_ops(&mut self, index: usize, oldest: bool, out: &mut Vec<DiskOp<WriteOf<M>>>) {
@@ -255,7 +256,7 @@ impl<M: Memory> Log<M> {
         self.segments[index].writer.as_mut().expect("an open segment has a writer")
     }
 
-    fn hand_out(
+    pub(super) fn hand_out(
         &mut self,
         index: usize,
         purpose: Purpose,

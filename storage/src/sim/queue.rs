@@ -144,8 +144,22 @@ impl SimDisk {
                     self.rename_all(vec![(path, None)]);
                 }
             }
+            DiskKind::Retire { paths } => {
+                self.unlink(paths);
+                let dir = self.queue.dir.clone();
+                self.sync_names(&dir);
+            }
         }
         Ok(())
+    }
+
+    fn unlink(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            let path = self.queue.dir.join(path);
+            if self.names.contains_key(&path) {
+                self.rename_all(vec![(path, None)]);
+            }
+        }
     }
 
     fn perform_create(&mut self, file: FileId, path: &Path, size: u64) -> Result<(), DiskError> {
@@ -226,6 +240,10 @@ impl SimDisk {
                     self.nodes[node].sync(part);
                 }
             }
+            DiskKind::Retire { mut paths } => {
+                paths.truncate(self.random.index(paths.len() + 1));
+                self.unlink(paths);
+            }
             DiskKind::Truncate { .. } | DiskKind::Close | DiskKind::Remove { .. } => {}
         }
     }
@@ -249,6 +267,10 @@ impl Queue {
         };
         match &op.kind {
             DiskKind::Replace { .. } | DiskKind::Remove { .. } => return Ok(()),
+            DiskKind::Retire { .. } if self.open.contains_key(&op.file) => {
+                return Err("a segment that is open is removed");
+            }
+            DiskKind::Retire { .. } => return Ok(()),
             DiskKind::Create { .. } => {
                 if self.open.contains_key(&op.file) || self.closed.contains(&op.file) {
                     return Err("the file was opened before");

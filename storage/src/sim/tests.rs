@@ -163,4 +163,5 @@ planted! {
     finds_write_past_allocation WritePastAllocation
     finds_forget_tail_on_roll ForgetTailOnRoll
     finds_retry_failed_sync RetryFailedSync
+    finds_retire_at_start RetireAtStart
 }

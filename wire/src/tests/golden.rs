@@ -1,9 +1,10 @@
 //! Bytes worked out from the schemas by hand, for what the oracle does not know: ListOffsets v11,
-//! and the metadata log's records. Each must be written so, and read back.
+//! DescribeLogDirs v5, and the metadata log's records. Each must be written so, and read back.
 
 use std::fmt::Debug;
 
 use super::arbitrary::{self, Rng};
+use crate::api::describe_log_dirs::*;
 use crate::api::list_offsets::*;
 use crate::error::ErrorCode;
 use crate::message::Message;
@@ -56,6 +57,39 @@ fn list_offsets_version_11() {
         &[0, 0],
     ];
     check(11, response, &parts);
+}
+
+#[test]
+fn describe_log_dirs_version_5() {
+    check(5, DescribeLogDirsRequest { topics: None }, &[&[0, 0]]);
+    let partition = DescribeLogDirsPartition {
+        partition_index: 1,
+        partition_size: 2,
+        offset_lag: 3,
+        is_future_key: false,
+    };
+    let topic = DescribeLogDirsTopic { name: "t".to_owned(), partitions: vec![partition] };
+    let result = DescribeLogDirsResult {
+        error_code: ErrorCode::None,
+        log_dir: "/d".to_owned(),
+        topics: vec![topic],
+        total_bytes: 5,
+        usable_bytes: 4,
+        is_cordoned: true,
+    };
+    let response = DescribeLogDirsResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::None,
+        results: vec![result],
+    };
+    let parts: [&[u8]; 5] = [
+        &[0, 0, 0, 0, 0, 0, 2, 0, 0, 3, b'/', b'd', 2, 2, b't', 2],
+        &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0],
+        &[0],
+        &[0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 4, 1],
+        &[0, 0],
+    ];
+    check(5, response, &parts);
 }
 
 fn check_record(record: impl Into<MetadataRecord>, version: i16, parts: &[&[u8]]) {

@@ -82,6 +82,25 @@ apis! {
     create_topics: create_topics CreateTopicsRequest CreateTopicsResponse;
     delete_topics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
     init_producer_id: init_producer_id InitProducerIdRequest InitProducerIdResponse;
+    describe_cluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
+    create_partitions: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
+    describe_topic_partitions: describe_topic_partitions
+        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
+    find_coordinator: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
+    describe_quorum: describe_quorum DescribeQuorumRequest DescribeQuorumResponse;
+    update_features: update_features UpdateFeaturesRequest UpdateFeaturesResponse;
+    elect_leaders: elect_leaders ElectLeadersRequest ElectLeadersResponse;
+    alter_partition_reassignments: alter_partition_reassignments
+        AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+    list_partition_reassignments: list_partition_reassignments
+        ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
+    alter_replica_log_dirs: alter_replica_log_dirs
+        AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
+    delete_records: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+    offset_for_leader_epoch: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse;
+    describe_log_dirs: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+    describe_producers: describe_producers DescribeProducersRequest DescribeProducersResponse;
 }
 
 /// The owned and the borrowed form take and refuse the same bytes, and what is taken can be gone

@@ -75,6 +75,43 @@ apis! {
         delete_topics::API.versions();
     init_producer_id_agrees: init_producer_id InitProducerIdRequest InitProducerIdResponse
         init_producer_id::API.versions();
+    describe_cluster_agrees: describe_cluster DescribeClusterRequest DescribeClusterResponse
+        describe_cluster::API.versions();
+    create_partitions_agrees: create_partitions CreatePartitionsRequest CreatePartitionsResponse
+        create_partitions::API.versions();
+    describe_topic_partitions_agrees: describe_topic_partitions
+        DescribeTopicPartitionsRequest
+        DescribeTopicPartitionsResponse
+        describe_topic_partitions::API.versions();
+    find_coordinator_agrees: find_coordinator FindCoordinatorRequest FindCoordinatorResponse
+        find_coordinator::API.versions();
+    describe_quorum_agrees: describe_quorum DescribeQuorumRequest DescribeQuorumResponse
+        describe_quorum::API.versions();
+    update_features_agrees: update_features UpdateFeaturesRequest UpdateFeaturesResponse
+        update_features::API.versions();
+    elect_leaders_agrees: elect_leaders ElectLeadersRequest ElectLeadersResponse
+        elect_leaders::API.versions();
+    alter_partition_reassignments_agrees: alter_partition_reassignments
+        AlterPartitionReassignmentsRequest
+        AlterPartitionReassignmentsResponse
+        alter_partition_reassignments::API.versions();
+    list_partition_reassignments_agrees: list_partition_reassignments
+        ListPartitionReassignmentsRequest
+        ListPartitionReassignmentsResponse
+        list_partition_reassignments::API.versions();
+    alter_replica_log_dirs_agrees: alter_replica_log_dirs
+        AlterReplicaLogDirsRequest
+        AlterReplicaLogDirsResponse
+        alter_replica_log_dirs::API.versions();
+    delete_records_agrees: delete_records DeleteRecordsRequest DeleteRecordsResponse
+        delete_records::API.versions();
+    offset_for_leader_epoch_agrees: offset_for_leader_epoch OffsetForLeaderEpochRequest
+        OffsetForLeaderEpochResponse offset_for_leader_epoch::API.versions();
+    // The oracle's schemas end at 4; version 5 is in `golden`.
+    describe_log_dirs_agrees: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse
+        1..=4;
+    describe_producers_agrees: describe_producers DescribeProducersRequest
+        DescribeProducersResponse describe_producers::API.versions();
 }
 
 #[test]

@@ -17,9 +17,15 @@ pub enum Tree {
     Fields(BTreeMap<String, Tree>),
 }
 
-/// What the oracle has and we leave out on purpose: InitProducerId v6, unstable.
-const LEFT_OUT: [&str; 4] =
-    ["enable_2_pc", "keep_prepared_txn", "ongoing_txn_producer_id", "ongoing_txn_producer_epoch"];
+/// What one of the two does not have: of the oracle InitProducerId v6, unstable, and of ours what
+/// came after its schemas (DescribeLogDirs v5).
+const LEFT_OUT: [&str; 5] = [
+    "enable_2_pc",
+    "keep_prepared_txn",
+    "ongoing_txn_producer_id",
+    "ongoing_txn_producer_epoch",
+    "is_cordoned",
+];
 
 /// The tree of a value's `Debug` form.
 pub fn tree(value: &impl Debug) -> Tree {

@@ -59,6 +59,7 @@ impl World {
             87..89 => self.log().checkpoint(),
             89..92 => self.keep_recovery_point(),
             92 => self.drain()?,
+            93 => self.advance_start(),
             _ if self.plan.chaos => self.trouble()?,
             _ => {}
         }
@@ -81,10 +82,7 @@ impl World {
                 self.open()
             }
             4 => self.truncate(),
-            5 => {
-                self.advance_start();
-                Ok(())
-            }
+            5 => Ok(()),
             6 | 7 => {
                 let kind = self.random.pick(&TROUBLES);
                 let at = self.disk.ops_count() + self.random.below(6);
@@ -111,8 +109,12 @@ impl World {
     /// A file that only helps is lost, cut, or padded with zeros: the log is the truth.
     fn damage(&mut self) {
         const HELPERS: [&str; 4] = [".index", ".timeindex", ".snapshot", "-checkpoint"];
-        let helps =
-            |path: &PathBuf| HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix));
+        // Producers of segments that are gone are nowhere but in snapshots.
+        let retired = self.model.retired > 0;
+        let spared = |path: &PathBuf| retired && path.to_string_lossy().ends_with(".snapshot");
+        let helps = |path: &PathBuf| {
+            !spared(path) && HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix))
+        };
         let files = self.disk.files().into_iter().map(|(path, _)| path).filter(helps);
         let files: Vec<PathBuf> = files.collect();
         if files.is_empty() {
@@ -272,6 +274,10 @@ impl World {
     }
 
     fn advance_start(&mut self) {
+        // A snapshot that is damaged already may be the one that knows what goes now.
+        if self.damaged.iter().any(|path| path.to_string_lossy().ends_with(".snapshot")) {
+            return;
+        }
         let ends: Vec<i64> = self.model.batches.iter().map(|b| b.header.last_offset()).collect();
         let upto = self.log().written_offset();
         let below = ends.partition_point(|&offset| offset <= upto);
@@ -279,8 +285,12 @@ impl World {
             let offset = ends[self.random.index(below)].max(self.model.log_start);
             self.trace(|| format!("log start {offset}"));
             self.model.log_start = offset;
-            self.log_start = offset;
+            self.model.retired = self.model.retired.max(offset);
+            if self.random.chance(1, 2) {
+                self.log_start = offset; // else it comes into the checkpoint later
+            }
             self.log().advance_log_start(offset);
+            self.take_ops();
         }
     }
 

@@ -23,6 +23,12 @@ impl World {
         if end < promised {
             return Err(format!("lost_ack: ends at {end}, {promised} was promised"));
         }
+        let first = self.bases().first().copied().unwrap_or(0);
+        if first > self.model.retired.max(self.model.base) {
+            return Err(format!("retired: begins at {first}, not at {}", self.model.retired));
+        }
+        // A checkpoint that is behind the segments that are gone gives way to them.
+        self.log_start = self.log_start.max(first);
         let anew = self.bases().iter().all(|&base| base >= self.log_start);
         if end == self.log_start && anew && self.model.written < end {
             self.model.begin_anew(end);
@@ -60,7 +66,8 @@ impl World {
             }
         }
         let first = bases.first().copied().unwrap_or(0);
-        match self.model.batches.first() {
+        let needed = |kept: &&Kept| kept.header.last_offset() >= self.model.retired;
+        match self.model.batches.iter().find(needed) {
             Some(kept) if kept.header.base_offset < first => Err(format!("begins at {first}")),
             Some(_) if bases.is_empty() => Err("no segment is left".into()),
             _ => Ok(()),
@@ -102,7 +109,7 @@ impl World {
 
     fn check_epochs(&self) -> Outcome<()> {
         let epochs = self.log.as_ref().expect("the log is open").epochs();
-        epochs_match(epochs, &self.model.batches)
+        epochs_match(epochs, &self.model.batches, self.model.log_start)
     }
 
     /// Reads a random range and compares it.
@@ -293,7 +300,7 @@ impl World {
         let dir = Path::new(DIR);
         let epochs = self.disk.content(&dir.join("leader-epoch-checkpoint")).unwrap_or_default();
         let epochs = EpochCache::parse(epochs).map_err(|error| format!("closed: {error}"))?;
-        epochs_match(&epochs, &self.model.batches)?;
+        epochs_match(&epochs, &self.model.batches, self.model.log_start)?;
         expected.extend(["leader-epoch-checkpoint", "partition.metadata"].map(|f| dir.join(f)));
         for (path, _) in self.disk.files() {
             if !expected.contains(&path) {
@@ -377,9 +384,10 @@ fn path(base: i64, suffix: &str) -> PathBuf {
 }
 
 /// Every batch's epoch is what the table says of its offset; both columns increase by construction.
-fn epochs_match(epochs: &EpochCache, batches: &[Kept]) -> Outcome<()> {
-    for Kept { header, .. } in batches {
-        let found = epochs.epoch_for_offset(header.base_offset);
+fn epochs_match(epochs: &EpochCache, batches: &[Kept], log_start: i64) -> Outcome<()> {
+    let kept = batches.iter().filter(|kept| kept.header.last_offset() >= log_start);
+    for Kept { header, .. } in kept {
+        let found = epochs.epoch_for_offset(header.base_offset.max(log_start));
         if found != Some(header.partition_leader_epoch) {
             let (base, wanted) = (header.base_offset, header.partition_leader_epoch);
             return Err(format!("epochs: {base} is of {wanted}, not {found:?}: {epochs:?}"));

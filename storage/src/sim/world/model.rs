@@ -52,6 +52,8 @@ pub struct Model {
     /// Where the log begins, and ends while it is empty.
     pub base: i64,
     pub log_start: i64,
+    /// Segments wholly below it may be gone: the largest start that the log was told.
+    pub retired: i64,
     pub epoch: i32,
     /// Below this the log has said "written", "flushed".
     pub written: i64,

@@ -1,0 +1,184 @@
+"""aiokafka: the protocol in Python with asyncio, driven from outside its event loop."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import for_code
+
+import common
+from common import DEADLINE, MESSAGE_BYTES_MAX, Record, Seen
+
+
+def check_codes(named_errors):
+    """Raises the first error among (name, code, message) answers."""
+    for name, code, message, *_ in named_errors:
+        if code:
+            raise for_code(code)(f"{name}: {message}")
+
+
+class Aiokafka(common.Client):
+    # It cannot encode them.
+    has_null_headers = False
+
+    def __init__(self, bootstrap):
+        self.runner = asyncio.Runner()
+        self.base = {"bootstrap_servers": bootstrap}
+        self.producers = {}
+        self.admin, self.consumer = self.wait(self.start())
+
+    async def start(self):
+        admin = AIOKafkaAdminClient(**self.base)
+        consumer = AIOKafkaConsumer(
+            group_id=None,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            check_crcs=True,
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=MESSAGE_BYTES_MAX,
+            **self.base,
+        )
+        await admin.start()
+        await consumer.start()
+        return admin, consumer
+
+    def wait(self, coroutine):
+        return self.runner.run(asyncio.wait_for(coroutine, DEADLINE))
+
+    def close(self):
+        async def stop():
+            for producer in self.producers.values():
+                await producer.stop()
+            await self.consumer.stop()
+            await self.admin.close()
+
+        self.wait(stop())
+        self.runner.close()
+
+    def create(self, topic, partitions, configs=None, validate_only=False):
+        new = NewTopic(topic, partitions, 1, topic_configs=configs or {})
+        answer = self.wait(self.admin.create_topics([new], validate_only=validate_only))
+        check_codes(answer.topic_errors)
+
+    async def producer(self, codec, acks, idempotence):
+        options = (codec, acks, idempotence)
+        if options not in self.producers:
+            producer = AIOKafkaProducer(
+                compression_type=None if codec == "none" else codec,
+                acks=acks if acks == "all" else int(acks),
+                enable_idempotence=idempotence,
+                max_request_size=MESSAGE_BYTES_MAX,
+                linger_ms=5,
+                **self.base,
+            )
+            await producer.start()
+            self.producers[options] = producer
+        return self.producers[options]
+
+    def produce(self, topic, records, codec="none", acks="all", idempotence=False):
+        async def send():
+            producer = await self.producer(codec, acks, idempotence)
+            futures = [
+                await producer.send(topic, key=record.key, value=record.value,
+                                    partition=record.partition, headers=list(record.headers),
+                                    timestamp_ms=record.timestamp)
+                for record in records
+            ]
+            return await asyncio.gather(*futures)
+
+        return [-1 if told is None else told.offset for told in self.wait(send())]
+
+    async def assign(self, topic, partitions):
+        assigned = [TopicPartition(topic, partition) for partition in partitions]
+        self.consumer.assign(assigned)
+        return assigned
+
+    async def seek(self, partition, where):
+        if where == "beginning":
+            await self.consumer.seek_to_beginning(partition)
+        elif where == "end":
+            await self.consumer.seek_to_end(partition)
+        else:
+            self.consumer.seek(partition, where)
+
+    def read(self, topic, starts, count):
+        async def read():
+            for partition in await self.assign(topic, starts):
+                await self.seek(partition, starts[partition.partition])
+            seen = []
+            while len(seen) < count:
+                message = await self.consumer.getone()
+                record = Record(message.partition, message.key, message.value,
+                                tuple(message.headers), message.timestamp)
+                seen.append(Seen(message.offset, record))
+            return seen
+
+        return self.wait(read())
+
+    def position(self, topic, partition, where):
+        async def position():
+            (assigned,) = await self.assign(topic, [partition])
+            await self.seek(assigned, where)
+            return await self.consumer.position(assigned)
+
+        return self.wait(position())
+
+    def offsets_at(self, topic, partition, timestamps):
+        where = TopicPartition(topic, partition)
+
+        async def ask(timestamp):
+            found = await self.consumer.offsets_for_times({where: timestamp})
+            return found[where] and found[where].offset
+
+        return [self.wait(ask(timestamp)) for timestamp in timestamps]
+
+    def topics(self):
+        return self.wait(self.admin.list_topics())
+
+    def describe(self, topic):
+        (described,) = self.wait(self.admin.describe_topics([topic]))
+        if described["error_code"]:
+            raise for_code(described["error_code"])(topic)
+        partitions = sorted(described["partitions"], key=lambda one: one["partition"])
+        return [(one["partition"], one["leader"] >= 0, len(one["replicas"]), len(one["isr"]))
+                for one in partitions]
+
+    def configs(self, topic, names):
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))
+        (answer,) = self.wait(self.admin.describe_configs([resource]))
+        ((code, message, _, name, entries),) = answer.resources
+        check_codes([(name, code, message)])
+        # Name, value, whether it is read-only, source.
+        return {entry[0]: f"{entry[1]} {entry[3]}" for entry in sorted(entries)}
+
+    def alter(self, topic, name, value):
+        # It has AlterConfigs only, which takes back whatever it does not name.
+        configs = {} if value is None else {name: value}
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs)
+        (answer,) = self.wait(self.admin.alter_configs([resource]))
+        check_codes([(topic, code, message) for code, message, *_ in answer.resources])
+
+    def grow(self, topic, total):
+        self.wait(self.admin.create_partitions({topic: NewPartitions(total)}))
+
+    def delete_records(self, topic, partition, before):
+        where = TopicPartition(topic, partition)
+        return self.wait(self.admin.delete_records({where: RecordsToDelete(before)}))[where]
+
+    def delete(self, topic):
+        answer = self.wait(self.admin.delete_topics([topic]))
+        check_codes((name, code, "") for name, code, *_ in answer.topic_error_codes)
+
+    def cluster(self):
+        cluster = self.wait(self.admin.describe_cluster())
+        ids = [broker["node_id"] for broker in cluster["brokers"]]
+        return bool(cluster["cluster_id"]), len(ids), cluster["controller_id"] in ids
+
+    def error_name(self, error):
+        return type(error).__name__
+
+
+if __name__ == "__main__":
+    common.main(Aiokafka)

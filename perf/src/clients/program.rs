@@ -1,0 +1,221 @@
+//! Client programs: started with a time limit, and what they say.
+//!
+//! The contract: `PROGRAM --bootstrap HOST:PORT --prefix PREFIX` plays the checks of [`CHECKS`] and
+//! prints a JSON object for each, one a line (see [`Line`]); its topics begin with the prefix; it
+//! ends with success when it came to its end, whatever the broker answered. A check that it does
+//! not speak of has failed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+use crate::process;
+
+/// A program that is not done by then is stuck.
+const TIME_MAX: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Every check, in the order of reports; what stands before the slash is its family.
+pub const CHECKS: [&str; 32] = [
+    "codec/none",
+    "codec/gzip",
+    "codec/snappy",
+    "codec/lz4",
+    "codec/zstd",
+    "acks/0",
+    "acks/1",
+    "acks/all",
+    "idempotence",
+    "headers",
+    "nulls",
+    "sizes",
+    "partitions/1",
+    "partitions/64",
+    "seek/offset",
+    "seek/timestamp",
+    "seek/ends",
+    "admin/create",
+    "admin/describe",
+    "admin/configs",
+    "admin/partitions",
+    "admin/offsets",
+    "admin/delete-records",
+    "admin/delete",
+    "admin/cluster",
+    "errors/unknown-topic",
+    "errors/too-large",
+    "errors/invalid-name",
+    "errors/exists",
+    "errors/out-of-range",
+    "errors/bad-config",
+    "errors/bad-partitions",
+];
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// All went as it must.
+    Pass,
+    /// The client has no such feature.
+    Absent,
+    /// Anything else.
+    Fail,
+}
+
+/// What a client says of one check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Which check.
+    pub check: String,
+    /// How it ended.
+    pub result: Outcome,
+    /// For a person: what is absent, or what went wrong.
+    pub detail: String,
+    /// What the broker answered, in words that two right brokers share.
+    pub answer: String,
+}
+
+/// What one client says of each check, by its name.
+pub type Said = BTreeMap<String, Line>;
+
+/// A client as it is started.
+pub struct Program {
+    /// What reports call it.
+    pub name: &'static str,
+    /// The client library's version.
+    pub version: String,
+    /// The program and its first arguments; empty: kcat, which the harness itself drives.
+    pub command: Vec<String>,
+}
+
+/// The broker to talk to, and where to leave files.
+pub struct Visit<'a> {
+    /// The broker's first address.
+    pub address: SocketAddr,
+    /// A folder for files.
+    pub folder: &'a Path,
+    /// Only these checks; empty: all.
+    pub only: &'a [String],
+}
+
+impl Visit<'_> {
+    /// Whether a check is to be played.
+    pub fn wants(&self, check: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == check)
+    }
+}
+
+/// Runs a client program to its end and returns a line for each wanted check.
+pub fn run(program: &Program, visit: &Visit<'_>) -> Said {
+    let mut said = Said::new();
+    let trouble = match play(program, visit, &mut said) {
+        Ok(()) => "said nothing of it".to_string(),
+        Err(failure) => failure.to_string(),
+    };
+    for check in CHECKS.iter().filter(|check| visit.wants(check)) {
+        said.entry(check.to_string()).or_insert_with(|| failed(check, &trouble));
+    }
+    said
+}
+
+/// A failure as a line.
+pub fn failed(check: &str, detail: &str) -> Line {
+    let (check, detail) = (check.to_string(), detail.to_string());
+    Line { check, result: Outcome::Fail, detail, answer: String::new() }
+}
+
+fn play(program: &Program, visit: &Visit<'_>, said: &mut Said) -> Result<(), Failure> {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).args(&program.command);
+    command.args(["--bootstrap", &visit.address.to_string(), "--prefix", program.name]);
+    if !visit.only.is_empty() {
+        command.args(["--only", &visit.only.join(",")]);
+    }
+    let output = visit.folder.join(format!("{}.out", program.name));
+    let errors = visit.folder.join(format!("{}.err", program.name));
+    let status = await_end(&mut command, &output, &errors);
+    let text = fs::read_to_string(&output)?;
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        let line: Line = serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))?;
+        if !CHECKS.contains(&line.check.as_str()) {
+            return Err(format!("speaks of an unknown check: {}", line.check).into());
+        }
+        if said.insert(line.check.clone(), line.clone()).is_some() {
+            return Err(format!("speaks twice of {}", line.check).into());
+        }
+    }
+    let complaints = fs::read_to_string(&errors)?;
+    match status? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("ended with {status}: {}", process::tail(&complaints)).into()),
+        None => Err(format!("not done after {TIME_MAX:?}: {}", process::tail(&complaints)).into()),
+    }
+}
+
+/// `None` when the time was over and the program, with whatever it started, was killed.
+fn await_end(
+    command: &mut Command,
+    output: &Path,
+    errors: &Path,
+) -> Result<Option<ExitStatus>, Failure> {
+    command.stdin(Stdio::null()).stdout(File::create(output)?).stderr(File::create(errors)?);
+    let mut child = command.process_group(0).spawn()?;
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() > TIME_MAX {
+            process::run("kill", ["-KILL", "--", &format!("-{}", child.id())])?;
+            child.wait()?;
+            return Ok(None);
+        }
+        sleep(POLL_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::TemporaryFolder;
+
+    fn said_by(name: &'static str, script: &str) -> Said {
+        let folder = TemporaryFolder::new(&std::env::temp_dir(), name).unwrap();
+        let command = ["sh", "-c", script, "sh"].map(String::from).to_vec();
+        let program = Program { name, version: String::new(), command };
+        let only = ["nulls".to_string(), "sizes".to_string()];
+        let address = ([127, 0, 0, 1], 1).into();
+        run(&program, &Visit { address, folder: folder.path(), only: &only })
+    }
+
+    const NULLS: &str =
+        r#"echo '{"check":"nulls","result":"pass","detail":"","answer":"a"}'; echo noise"#;
+
+    #[test]
+    fn what_a_program_does_not_say_has_failed() {
+        let said = said_by("says-one", NULLS);
+        assert_eq!(said["nulls"].result, Outcome::Pass);
+        assert_eq!(said["sizes"], failed("sizes", "said nothing of it"));
+        assert_eq!(said.len(), 2);
+        let said = said_by("dies", &format!("{NULLS}; echo last words >&2; exit 3"));
+        assert_eq!(said["nulls"].result, Outcome::Pass);
+        assert!(said["sizes"].detail.contains("last words"), "{said:?}");
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_a_failure() {
+        let said = said_by("says-other", &NULLS.replace("nulls", "naughts"));
+        assert!(said["nulls"].detail.contains("unknown check: naughts"));
+        let said = said_by("says-twice", &format!("{NULLS}; {NULLS}"));
+        assert!(said["sizes"].detail.contains("twice"));
+    }
+}

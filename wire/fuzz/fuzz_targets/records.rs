@@ -1,0 +1,4 @@
+//! See `ringlog_wire_fuzz::records`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringlog_wire_fuzz::records(bytes));
