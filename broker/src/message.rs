@@ -21,6 +21,7 @@ use crate::metrics::{Detail, Snapshot};
 use crate::partition::Acks;
 use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
 use crate::slab::Key;
+use crate::validate::Refusal;
 
 /// One partition of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,16 +44,35 @@ pub struct ProducePart {
 }
 
 /// What became of one partition's part of a produce request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Produced {
     /// Its place in the request.
     pub entry: u32,
     /// None, or why not.
     pub error: ErrorCode,
+    /// What goes with an error; its records are bounded.
+    pub refusal: Option<Box<Refusal>>,
     /// The first record's offset, -1 on error.
     pub base_offset: i64,
+    /// The broker's time, where the topic takes it, else -1.
+    pub log_append_time: i64,
     /// The log's first offset, -1 on error.
     pub log_start: i64,
+}
+
+impl Produced {
+    /// It was not appended, or is not known to be.
+    pub fn failed(entry: u32, error: ErrorCode, refusal: Option<Box<Refusal>>) -> Produced {
+        let none = -1;
+        Produced {
+            entry,
+            error,
+            refusal,
+            base_offset: none,
+            log_append_time: none,
+            log_start: none,
+        }
+    }
 }
 
 /// What a fetch asks of one partition.

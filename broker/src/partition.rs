@@ -51,6 +51,8 @@ pub struct Waiter {
     pub entry: u32,
     /// The first offset of what it wrote.
     pub base_offset: i64,
+    /// The broker's time of it, where the topic takes that, else -1.
+    pub log_append_time: i64,
 }
 
 /// A fetch on some shard that wants to know when the high watermark moves.
@@ -414,7 +416,7 @@ mod tests {
     }
 
     fn waiter(entry: u32) -> Waiter {
-        Waiter { shard: 0, request: Key::from_u64(1), entry, base_offset: 0 }
+        Waiter { shard: 0, request: Key::from_u64(1), entry, base_offset: 0, log_append_time: -1 }
     }
 
     fn watcher(request: u64) -> Watcher {

@@ -35,7 +35,8 @@ mod tail;
 pub use config::Planted;
 pub use config::{Durability, LogConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX};
 pub use log::{
-    AppendError, Appended, Cut, CutReason, DiskPlan, Failure, IndexPlan, Log, OpenError, ReadError,
-    ReadPlan, RecoveryHint, RecoveryReport, SEALED_INDEXES_MAX, TimeAnswer, TimePlan, TimeStep,
+    AppendError, Appended, Cut, CutReason, DiskPlan, Failure, IndexPlan, Log, OpenBatch, OpenError,
+    ReadError, ReadPlan, RecoveryHint, RecoveryReport, SEALED_INDEXES_MAX, TimeAnswer, TimePlan,
+    TimeStep,
 };
 pub use ops::*;

@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 pub use append::{AppendError, Appended};
 pub use open::{Cut, CutReason, OpenError, RecoveryHint, RecoveryReport};
 pub use read::{DiskPlan, IndexPlan, ReadError, ReadPlan, SEALED_INDEXES_MAX};
-pub use time::{TimeAnswer, TimePlan, TimeStep};
+pub use time::{OpenBatch, TimeAnswer, TimePlan, TimeStep};
 
 use crate::config::{Durability, LogConfig};
 use crate::epochs::{EpochCache, EpochEnd};

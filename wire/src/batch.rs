@@ -22,12 +22,19 @@
 use std::fmt;
 
 mod builder;
+mod deflate;
+mod inflate;
 mod record;
+mod stream;
 
 pub use builder::{BatchBuilder, BatchOptions};
+pub use inflate::{Codecs, INFLATED_BYTES_MAX};
 pub use record::{Record, RecordHeaderIter, RecordIter, WalkSummary};
+pub use stream::Seen;
 
+use deflate::Encoder;
 use record::walk_records;
+use stream::{Walked, walk_stream};
 
 const BASE_OFFSET_AT: usize = 0;
 const LENGTH_AT: usize = BASE_OFFSET_AT + size_of::<i64>();
@@ -95,6 +102,18 @@ pub enum BatchError {
     RecordsCount(i32),
     /// Bytes follow the last record.
     Trailing(usize),
+    /// The records cannot be decompressed; the codec's name.
+    Corrupt(&'static str),
+    /// The records open to more than a batch may hold.
+    Inflated {
+        /// [`INFLATED_BYTES_MAX`].
+        bytes_max: u64,
+    },
+    /// The records, compressed anew, are larger than they may be.
+    Deflated {
+        /// The limit that was given.
+        bytes_max: usize,
+    },
 }
 
 impl fmt::Display for BatchError {
@@ -116,6 +135,13 @@ impl fmt::Display for BatchError {
             BatchError::OffsetDelta(index) => write!(f, "record {index} has another offset delta"),
             BatchError::RecordsCount(count) => write!(f, "{count} records are not possible"),
             BatchError::Trailing(bytes) => write!(f, "{bytes} bytes follow the last record"),
+            BatchError::Corrupt(codec) => write!(f, "the records are not {codec}"),
+            BatchError::Inflated { bytes_max } => {
+                write!(f, "the records open to more than {bytes_max} bytes")
+            }
+            BatchError::Deflated { bytes_max } => {
+                write!(f, "the records, compressed anew, are larger than {bytes_max} bytes")
+            }
         }
     }
 }
@@ -258,6 +284,26 @@ impl BatchHeader {
         self.last_offset().wrapping_add(1)
     }
 
+    /// This header before `body`: the length and the CRC are theirs.
+    pub fn sealed(mut self, body: &[u8]) -> BatchHeader {
+        let length = i32::try_from(HEADER_BYTES - OVERHEAD_BYTES + body.len());
+        self.batch_length = length.expect("a batch is limited below 2 GiB");
+        let head = crc32c::crc32c(&self.encode()[ATTRIBUTES_AT..]);
+        self.crc = crc32c::crc32c_append(head, body);
+        self
+    }
+
+    /// Timestamps of this type, the largest of them `max_timestamp`. The CRC is not right any more:
+    /// see [`BatchHeader::sealed`].
+    pub fn stamped(mut self, kind: TimestampType, max_timestamp: i64) -> BatchHeader {
+        self.attributes = match kind {
+            TimestampType::CreateTime => self.attributes & !LOG_APPEND_TIME,
+            TimestampType::LogAppendTime => self.attributes | LOG_APPEND_TIME,
+        };
+        self.max_timestamp = max_timestamp;
+        self
+    }
+
     /// How the records are compressed.
     #[inline]
     pub fn compression(&self) -> Result<Compression, BatchError> {
@@ -305,11 +351,11 @@ impl BatchHeader {
     }
 }
 
-/// One whole batch: a header, and exactly as many bytes as it says.
+/// One whole batch: a header, and exactly as many bytes after it as it says.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     header: BatchHeader,
-    bytes: &'a [u8],
+    body: &'a [u8],
 }
 
 impl<'a> Batch<'a> {
@@ -318,7 +364,7 @@ impl<'a> Batch<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<(Batch<'a>, &'a [u8]), BatchError> {
         let header = BatchHeader::parse(bytes)?;
         match bytes.split_at_checked(header.size()) {
-            Some((bytes, rest)) => Ok((Batch { header, bytes }, rest)),
+            Some((bytes, rest)) => Ok((Batch { header, body: &bytes[HEADER_BYTES..] }, rest)),
             None => Err(BatchError::Truncated { need: header.size(), have: bytes.len() }),
         }
     }
@@ -329,22 +375,23 @@ impl<'a> Batch<'a> {
         &self.header
     }
 
-    /// The whole batch.
-    #[inline]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
+    /// A batch put together from its parts; the header is [`BatchHeader::sealed`] over the body.
+    pub fn from_parts(header: BatchHeader, body: &'a [u8]) -> Batch<'a> {
+        assert!(header.size() == HEADER_BYTES + body.len(), "the header says how long the body is");
+        Batch { header, body }
     }
 
     /// The records' bytes, compressed or not.
     #[inline]
     pub fn body(&self) -> &'a [u8] {
-        &self.bytes[HEADER_BYTES..]
+        self.body
     }
 
     /// Compares the stored CRC with the bytes'.
     #[inline]
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = crc32c::crc32c(&self.bytes[ATTRIBUTES_AT..]);
+        let head = crc32c::crc32c(&self.header.encode()[ATTRIBUTES_AT..]);
+        let computed = crc32c::crc32c_append(head, self.body);
         if computed == self.header.crc {
             Ok(())
         } else {
@@ -363,6 +410,63 @@ impl<'a> Batch<'a> {
     pub fn walk(&self) -> Result<WalkSummary, BatchError> {
         walk_records(&self.header, self.body())
     }
+
+    /// As [`Batch::walk`], and compressed records are opened.
+    #[inline]
+    pub fn walk_opened(&self, codecs: &mut Codecs) -> Result<WalkSummary, BatchError> {
+        match self.header.compression()? {
+            Compression::None => self.walk(),
+            _ => self.walk_stream(codecs),
+        }
+    }
+
+    #[cold]
+    fn walk_stream(&self, codecs: &mut Codecs) -> Result<WalkSummary, BatchError> {
+        let (mut stream, _) = codecs.open(self.header.compression()?, self.body())?;
+        match walk_stream(&self.header, &mut stream, true, &mut |_| Ok(()), |_| false)? {
+            Walked::Whole(summary) => Ok(summary),
+            Walked::At(_) => unreachable!("nothing ends the walk"),
+        }
+    }
+
+    /// The first record that is `wanted`, compressed or not. Offset deltas may have gaps.
+    pub fn find(
+        &self,
+        codecs: &mut Codecs,
+        wanted: impl FnMut(&Seen) -> bool,
+    ) -> Result<Option<Seen>, BatchError> {
+        let (mut stream, _) = codecs.open(self.header.compression()?, self.body())?;
+        match walk_stream(&self.header, &mut stream, false, &mut |_| Ok(()), wanted)? {
+            Walked::Whole(_) => Ok(None),
+            Walked::At(seen) => Ok(Some(seen)),
+        }
+    }
+
+    /// Walks the records, and compresses them anew on the way: the same header but for the
+    /// compression, the length and the CRC, and a body of at most `bytes_max` bytes, which is
+    /// [`Codecs::body`] until the next batch.
+    pub fn recompress(
+        &self,
+        codecs: &mut Codecs,
+        to: Compression,
+        level: i32,
+        bytes_max: usize,
+    ) -> Result<(WalkSummary, BatchHeader), BatchError> {
+        let bytes_max = bytes_max.min(i32::MAX as usize - HEADER_BYTES);
+        let (mut stream, deflate) = codecs.open(self.header.compression()?, self.body())?;
+        let mut encoder = Encoder::new(deflate, to, level, bytes_max)?;
+        let mut tee = |bytes: &[u8]| encoder.put(bytes);
+        let summary = match walk_stream(&self.header, &mut stream, true, &mut tee, |_| false)? {
+            Walked::Whole(summary) => summary,
+            Walked::At(_) => unreachable!("nothing ends the walk"),
+        };
+        encoder.finish()?;
+        let header = BatchHeader {
+            attributes: self.header.attributes & !COMPRESSION_MASK | to as i16,
+            ..self.header
+        };
+        Ok((summary, header.sealed(codecs.body())))
+    }
 }
 
 /// Stamps base offset and leader epoch into a batch's first sixteen bytes. Both are outside the
@@ -371,14 +475,4 @@ impl<'a> Batch<'a> {
 pub fn encode_offset_and_epoch(first: &mut [u8; 16], base_offset: i64, leader_epoch: i32) {
     first[BASE_OFFSET_AT..LENGTH_AT].copy_from_slice(&base_offset.to_be_bytes());
     first[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&leader_epoch.to_be_bytes());
-}
-
-/// Makes a whole batch's timestamps the broker's: the flag, the max timestamp, and the CRC anew.
-pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
-    assert!(batch.len() >= HEADER_BYTES, "a whole batch is stamped");
-    let attributes = field!(batch, ATTRIBUTES_AT, i16) | LOG_APPEND_TIME;
-    batch[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&attributes.to_be_bytes());
-    batch[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&now_ms.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
-    batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }

@@ -5,6 +5,7 @@
 
 pub mod arbitrary;
 mod batches;
+mod codecs;
 mod golden;
 mod hostile;
 mod oracle;

@@ -3,18 +3,20 @@
 //!
 //! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is
 //! answered by the first record at or after it, or by -1 without an error (rule 56). What is not in
-//! memory is read from the index and the segment, step by step, without waiting.
+//! memory is read from the index and the segment, step by step, without waiting; a compressed batch
+//! is opened on the helper thread.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimePlan, TimeStep};
+use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimeAnswer, TimePlan, TimeStep};
 use ringlog_wire::api::list_offsets::{
     EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED,
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
+use ringlog_wire::batch::BatchError;
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
@@ -67,12 +69,20 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let mut topics = Vec::with_capacity(view.topics.len());
     let mut asks = Vec::new();
     let mut places = Vec::new();
-    let mut seen = HashSet::new();
+    let twice = named_twice(&view);
+    let mut told = HashSet::new();
     for topic in &view.topics {
         let known = shell.topics.named(&topic.name);
         let name: Arc<str> = topic.name.as_str().into();
+        let mut indexes = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let index = partition.partition_index;
+            let named = (topic.name.as_str(), index);
+            // Told once that it was named twice.
+            if twice.contains(&named) && !told.insert(named) {
+                continue;
+            }
+            indexes.push(index);
             let of = TopicPartition {
                 topic: known.map_or(ringlog_wire::Uuid::ZERO, |topic| topic.name.id),
                 index,
@@ -85,7 +95,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             });
             let place = known.and_then(|topic| topic.place(index));
             places.push(match place {
-                _ if !seen.insert((Arc::clone(&name), index)) => Err(ErrorCode::InvalidRequest),
+                _ if twice.contains(&named) => Err(ErrorCode::InvalidRequest),
                 _ if !speaks(request.version, partition.timestamp) => {
                     Err(ErrorCode::UnsupportedVersion)
                 }
@@ -93,12 +103,26 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
                 None => Err(ErrorCode::UnknownTopicOrPartition),
             });
         }
-        let indexes = topic.partitions.iter().map(|partition| partition.partition_index).collect();
         topics.push((name, indexes));
     }
     let origin = Origin::Client(request.reply_to(), topics);
     shell.look_up_offsets(core, origin, asks, places);
     Outcome::Parked
+}
+
+/// Partitions that a request names more than once: none of these is answered (rule 57).
+fn named_twice(view: &ListOffsetsRequest) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    let mut twice = HashSet::new();
+    for topic in &view.topics {
+        for partition in &topic.partitions {
+            let named = (topic.name.as_str(), partition.partition_index);
+            if !seen.insert(named) {
+                twice.insert(named);
+            }
+        }
+    }
+    twice
 }
 
 /// Whether a version knows a special timestamp (rule 55).
@@ -171,7 +195,11 @@ impl Shell {
         let partition = &hosted.partition;
         partition.check_epoch(ask.leader_epoch)?;
         let (start, high) = (partition.log.log_start_offset(), partition.high_watermark());
-        let epoch_at = |offset| partition.log.epochs().epoch_for_offset(offset).unwrap_or(-1);
+        // The present epoch begins at the end of the log, with or without a record.
+        let epoch_at = |offset| match partition.log.epochs().epoch_for_offset(offset) {
+            None if offset == partition.log.end_offset() => partition.leader_epoch,
+            epoch => epoch.unwrap_or(-1),
+        };
         Ok(match ask.timestamp {
             LATEST => Ok(Some((high, -1, partition.leader_epoch))),
             EARLIEST | EARLIEST_LOCAL => Ok(Some((start, -1, epoch_at(start)))),
@@ -193,6 +221,7 @@ impl Shell {
         let found = match hosted.partition.log.offset_for_timestamp(target, from, upto) {
             TimePlan::Found(answer) => Some((answer.offset, answer.timestamp, answer.leader_epoch)),
             TimePlan::NotFound => None,
+            TimePlan::Open(batch) => return self.search_batch(core, read, batch),
             TimePlan::Disk(plan) => {
                 read.plan = ReadPlan::Disk(plan);
                 return self.start_read(core, read);
@@ -227,6 +256,7 @@ impl Shell {
                 let found = Some((answer.offset, answer.timestamp, answer.leader_epoch));
                 self.offset_search_done(core, request, at, Ok(found));
             }
+            Ok(TimeStep::Open(batch)) => self.search_batch(core, read, batch),
             Ok(TimeStep::NotFound) => self.offset_search_done(core, request, at, Ok(None)),
             Ok(TimeStep::Continue { from }) => {
                 read.purpose = ReadFor::Offsets { request, at, target, from, upto };
@@ -242,6 +272,29 @@ impl Shell {
             }
             Err(ReadError::Stale) => self.time_read_again(core, read),
             Err(error) => self.end_read(core, read.purpose, Err(read_error(error))),
+        }
+    }
+
+    /// A compressed batch was opened for a search by time.
+    pub(crate) fn batch_searched(
+        &mut self,
+        core: &mut ShardCore,
+        mut read: ColdRead,
+        found: Result<Result<TimeAnswer, i64>, BatchError>,
+    ) {
+        let ReadFor::Offsets { request, at, target, upto, .. } = read.purpose else { return };
+        match found {
+            Ok(Ok(answer)) => {
+                let found = (answer.offset, answer.timestamp, answer.leader_epoch);
+                let found = Some(found).filter(|_| answer.offset < upto);
+                self.offset_search_done(core, request, at, Ok(found));
+            }
+            Ok(Err(from)) => {
+                read.purpose = ReadFor::Offsets { request, at, target, from, upto };
+                self.time_read_again(core, read);
+            }
+            // Stored unopened, by a topic whose rules ask for no more than its header.
+            Err(_) => self.end_read(core, read.purpose, Err(ErrorCode::CorruptMessage)),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Produce · key 0 · v3–13, advertised from 0 (rule 5).  v8: error messages.  v10: who leads
-//! instead (KIP-951). v13: topics by id.  Not done: transactions; `message.timestamp.type` and
-//! recompression come with the topic configurations.
+//! instead (KIP-951). v13: topics by id.  Not done: transactions.
 //!
 //! The path: walk the request in place → for each partition, check the batch, append it to its log
 //! (here, or on the owner's shard over the bus) → wait until each is durable → answer in one piece.
@@ -10,7 +9,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringlog_wire::api::produce::{PartitionResult, RequestView, ResponseWriter, TopicView};
+use ringlog_wire::api::produce::{
+    PartitionResult, RecordError, RequestView, ResponseWriter, TopicView,
+};
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
@@ -22,10 +23,13 @@ use crate::partition::{Acks, TopicName, Waiter};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
-use crate::validate::{self, BatchRules, Refusal};
+use crate::validate::{self, Around, Refusal};
 
 /// One node keeps one replica of each partition.
 const REPLICAS_IN_SYNC: i32 = 1;
+/// Most records that one answer names as the reason for a refusal, whatever their batches: naming
+/// one takes more bytes than sending it.
+const RECORD_ERRORS_MAX: usize = 1000;
 
 /// A produce request that waits for its partitions.
 #[derive(Debug)]
@@ -42,12 +46,14 @@ pub struct PendingProduce {
 }
 
 /// One partition's answer in the making.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     index: i32,
     error: ErrorCode,
-    message: Option<&'static str>,
+    /// What goes with the error.
+    refusal: Option<Box<Refusal>>,
     base_offset: i64,
+    log_append_time: i64,
     log_start: i64,
     /// The shard that owns the partition, where that is the error.
     leader: Option<usize>,
@@ -55,16 +61,30 @@ struct Entry {
 }
 
 impl Entry {
-    fn refused(index: i32, error: ErrorCode, message: Option<&'static str>) -> Entry {
-        Entry { index, error, message, base_offset: -1, log_start: -1, leader: None, done: true }
+    fn refused(index: i32, error: ErrorCode) -> Entry {
+        Entry {
+            index,
+            error,
+            refusal: None,
+            base_offset: -1,
+            log_append_time: -1,
+            log_start: -1,
+            leader: None,
+            done: true,
+        }
+    }
+
+    fn refused_for(index: i32, refusal: Refusal) -> Entry {
+        let error = refusal.code;
+        Entry { refusal: Some(Box::new(refusal)), ..Entry::refused(index, error) }
     }
 
     fn waiting(index: i32) -> Entry {
-        Entry { done: false, ..Entry::refused(index, ErrorCode::None, None) }
+        Entry { done: false, ..Entry::refused(index, ErrorCode::None) }
     }
 
     fn done(index: i32) -> Entry {
-        Entry::refused(index, ErrorCode::None, None)
+        Entry::refused(index, ErrorCode::None)
     }
 }
 
@@ -131,11 +151,11 @@ fn acks_of(acks: i16) -> Option<Acks> {
 /// A reason to refuse every partition of a request.
 fn refuse_all(view: &RequestView<'_>) -> Option<Refusal> {
     if acks_of(view.acks()).is_none() {
-        return Some((ErrorCode::InvalidRequiredAcks, "acks must be 0, 1 or -1."));
+        return Some((ErrorCode::InvalidRequiredAcks, "acks must be 0, 1 or -1.").into());
     }
     if view.transactional_id().is_some() {
         let why = "This broker does not serve transactions yet.";
-        return Some((ErrorCode::InvalidTxnState, why));
+        return Some((ErrorCode::InvalidTxnState, why).into());
     }
     None
 }
@@ -171,24 +191,24 @@ impl Shell {
             None => Arc::new(TopicName { name: view.name.into(), id: view.topic_id }),
         };
         let to = |index| TopicPartition { topic: name.id, index };
-        let internal = (ErrorCode::InvalidTopicException, "Clients may not write to this topic.");
-        let refusal = match !plan.is_admin && names::is_internal(&name.name) {
-            true => plan.refusal.or(Some(internal)),
-            false => plan.refusal,
-        };
+        let mut refusal = plan.refusal.clone();
+        if refusal.is_none() && !plan.is_admin && names::is_internal(&name.name) {
+            let why = "Clients may not write to this topic.";
+            refusal = Some((ErrorCode::InvalidTopicException, why).into());
+        }
         plan.pending.topics.push((Arc::clone(&name), view.partitions().len()));
         for partition in view.partitions() {
             let index = partition.index;
             let place = topic.as_ref().and_then(|topic| topic.place(index));
-            let entry = match (refusal, place) {
-                (Some((error, why)), _) => Entry::refused(index, error, Some(why)),
+            let entry = match (&refusal, place) {
+                (Some(refusal), _) => Entry::refused_for(index, refusal.clone()),
                 (None, Some(place)) => {
                     self.produce_partition(core, plan, place, to(index), partition.records)
                 }
                 (None, None) if by_id && topic.is_none() => {
-                    Entry::refused(index, ErrorCode::UnknownTopicId, None)
+                    Entry::refused(index, ErrorCode::UnknownTopicId)
                 }
-                (None, None) => Entry::refused(index, ErrorCode::UnknownTopicOrPartition, None),
+                (None, None) => Entry::refused(index, ErrorCode::UnknownTopicOrPartition),
             };
             plan.pending.waiting += usize::from(!entry.done);
             plan.pending.entries.push(entry);
@@ -208,14 +228,19 @@ impl Shell {
         let acks = plan.pending.acks;
         match place {
             Place::Open(slot) => {
-                let waiter =
-                    Waiter { shard: self.shard, request: plan.key, entry, base_offset: -1 };
+                let waiter = Waiter {
+                    shard: self.shard,
+                    request: plan.key,
+                    entry,
+                    base_offset: -1,
+                    log_append_time: -1,
+                };
                 match self.append(core, slot, acks, plan.version, records, waiter) {
                     Ok(()) if acks == Acks::None => Entry::done(to.index),
                     Ok(()) => Entry::waiting(to.index),
-                    Err((error, why)) => {
+                    Err(refusal) => {
                         self.topic_counts(place, to.topic).refused();
-                        Entry::refused(to.index, error, Some(why))
+                        Entry::refused_for(to.index, refusal)
                     }
                 }
             }
@@ -233,10 +258,10 @@ impl Shell {
             }
             Place::Remote(shard) => Entry {
                 leader: Some(shard),
-                ..Entry::refused(to.index, ErrorCode::NotLeaderOrFollower, None)
+                ..Entry::refused(to.index, ErrorCode::NotLeaderOrFollower)
             },
-            Place::Opening => Entry::refused(to.index, ErrorCode::NotLeaderOrFollower, None),
-            Place::Failed => Entry::refused(to.index, ErrorCode::KafkaStorageError, None),
+            Place::Opening => Entry::refused(to.index, ErrorCode::NotLeaderOrFollower),
+            Place::Failed => Entry::refused(to.index, ErrorCode::KafkaStorageError),
         }
     }
 
@@ -256,20 +281,20 @@ impl Shell {
         let now_ms = core.wall_ms();
         if acks == Acks::All && partition.rules.min_insync_replicas > REPLICAS_IN_SYNC {
             let why = "Fewer replicas are in sync than min.insync.replicas asks for.";
-            return Err((ErrorCode::NotEnoughReplicas, why));
+            return Err((ErrorCode::NotEnoughReplicas, why).into());
         }
-        let rules = BatchRules {
-            message_bytes_max: partition.rules.message_bytes_max,
-            timestamp_max: now_ms.saturating_add(partition.rules.timestamp_after_max_ms),
-            produce_version: version,
-        };
-        let batch = validate::check(records, rules)?;
+        let around = Around { rules: &partition.rules, produce_version: version, now_ms };
+        let batch = validate::check(records, around, &mut self.codecs)?;
         let appended = partition
             .append(now_ms, &mut PoolMemory(core.pool()), &batch)
             .map_err(|error| (error, "The log did not take the batch."))?;
         let records = (appended.last_offset + 1 - appended.base_offset) as u64;
-        hosted.counts.appended(records, batch.bytes().len());
-        let waiter = Waiter { base_offset: appended.base_offset, ..waiter };
+        hosted.counts.appended(records, batch.header().size());
+        let waiter = Waiter {
+            base_offset: appended.base_offset,
+            log_append_time: appended.log_append_time,
+            ..waiter
+        };
         partition.wait(acks, appended.last_offset + 1, waiter);
         self.touch(slot);
         Ok(())
@@ -288,18 +313,19 @@ impl Shell {
         let mut results = Vec::new();
         for ProducePart { entry, to, records } in parts {
             let place = self.topics.with_id(to.topic).and_then(|topic| topic.place(to.index));
-            let waiter = Waiter { shard: from, request, entry, base_offset: -1 };
+            let waiter =
+                Waiter { shard: from, request, entry, base_offset: -1, log_append_time: -1 };
             let appended = match place {
                 Some(Place::Open(slot)) => {
                     self.append(core, slot, acks, version, Some(&records), waiter)
                 }
-                Some(Place::Failed) => Err((ErrorCode::KafkaStorageError, "")),
-                _ => Err((ErrorCode::NotLeaderOrFollower, "")),
+                Some(Place::Failed) => Err((ErrorCode::KafkaStorageError, "").into()),
+                _ => Err((ErrorCode::NotLeaderOrFollower, "").into()),
             };
-            if let Err((error, _)) = appended {
+            if let Err(refusal) = appended {
                 let place = place.unwrap_or(Place::Failed);
                 self.topic_counts(place, to.topic).refused();
-                results.push(Produced { entry, error, base_offset: -1, log_start: -1 });
+                results.push(Produced::failed(entry, refusal.code, Some(Box::new(refusal))));
             }
         }
         if !results.is_empty() && acks != Acks::None {
@@ -309,14 +335,21 @@ impl Shell {
 
     /// Partitions of a parked request are acknowledged or refused; when none is left, it is
     /// answered.
-    pub(crate) fn produced(&mut self, core: &mut ShardCore, request: Key, results: &[Produced]) {
+    pub(crate) fn produced(
+        &mut self,
+        core: &mut ShardCore,
+        request: Key,
+        results: impl IntoIterator<Item = Produced>,
+    ) {
         let Some(pending) = self.produces.get_mut(request) else { return };
         for result in results {
             let entry = &mut pending.entries[result.entry as usize];
             assert!(!entry.done, "a partition is acknowledged once");
             entry.done = true;
             entry.error = result.error;
+            entry.refusal = result.refusal;
             entry.base_offset = result.base_offset;
+            entry.log_append_time = result.log_append_time;
             entry.log_start = result.log_start;
             pending.waiting -= 1;
         }
@@ -356,6 +389,8 @@ impl Shell {
         }
         let version = pending.to.version;
         let mut leaders = Vec::new();
+        let mut problems = Vec::new();
+        let mut problems_left = RECORD_ERRORS_MAX;
         pending.to.frame(|out| {
             let mut writer = ResponseWriter::new(version, pending.topics.len(), out);
             let mut entries = pending.entries.iter();
@@ -364,14 +399,24 @@ impl Shell {
                 for entry in entries.by_ref().take(*count) {
                     let leader = entry.leader.map(|shard| self.broker_of_shard(shard));
                     leaders.extend(leader);
+                    let refusal = entry.refusal.as_deref();
+                    problems.clear();
+                    if let Some(refusal) = refusal {
+                        let records = refusal.records.iter().take(problems_left);
+                        problems.extend(records.map(|problem| RecordError {
+                            batch_index: problem.index,
+                            message: Some(&problem.why),
+                        }));
+                        problems_left -= problems.len();
+                    }
                     writer.partition(&PartitionResult {
                         index: entry.index,
                         error_code: entry.error,
                         base_offset: entry.base_offset,
-                        log_append_time_ms: -1,
+                        log_append_time_ms: entry.log_append_time,
                         log_start_offset: entry.log_start,
-                        record_errors: &[],
-                        error_message: entry.message.filter(|why| !why.is_empty()),
+                        record_errors: &problems,
+                        error_message: refusal.map(|it| it.why).filter(|why| !why.is_empty()),
                         current_leader: leader
                             .map(|id| (id, self.leader_epoch(topic.id, entry.index))),
                     });

@@ -132,15 +132,21 @@ impl Shell {
             Some(hosted) => hosted.partition.log.log_start_offset(),
             None => -1,
         };
-        for (Waiter { shard, request, entry, base_offset }, error) in
-            advanced.acknowledged.drain(..)
-        {
+        for (waiter, error) in advanced.acknowledged.drain(..) {
+            let Waiter { shard, request, entry, base_offset, log_append_time } = waiter;
             let result = match error.is_none() {
-                true => Produced { entry, error, base_offset, log_start },
-                false => Produced { entry, error, base_offset: -1, log_start: -1 },
+                true => Produced {
+                    entry,
+                    error,
+                    refusal: None,
+                    base_offset,
+                    log_append_time,
+                    log_start,
+                },
+                false => Produced::failed(entry, error, None),
             };
             match shard == self.shard {
-                true => self.produced(core, request, &[result]),
+                true => self.produced(core, request, [result]),
                 false => {
                     self.post(core, shard, Message::Produced { request, results: vec![result] })
                 }

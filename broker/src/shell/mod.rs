@@ -26,14 +26,15 @@ use ringlog_shard::buf::{Pool, ReadBuf, Slice};
 use ringlog_shard::fs::DataDir;
 use ringlog_shard::{CloseReason, ConnId, Core, Service, ShardId};
 use ringlog_storage::{FileId, Log};
+use ringlog_wire::batch::Codecs;
 
 pub use checkpoints::carry_out;
 pub use control::{ControlAnswer, ControlAsk, Seat, append_batch, random_uuid};
 pub use files::BlockingDisk;
 pub use lifecycle::{ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, partition_dir};
 pub use logs::Hosted;
-pub(crate) use reads::within_a_read;
 pub use reads::{BlockingRead, ColdRead, ReadFor};
+pub(crate) use reads::{Searches, within_a_read};
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
@@ -93,9 +94,12 @@ pub struct Shell {
     pub(crate) logs: Slab<Hosted>,
     pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
     pub(crate) produces: Slab<PendingProduce>,
+    /// What compressed batches are opened with, one at a time.
+    pub(crate) codecs: Codecs,
     pub(crate) fetches: Slab<PendingFetch>,
     pub(crate) fetch_sessions: crate::fetch_session::Sessions,
     pub(crate) offsets: Slab<PendingOffsets>,
+    pub(crate) searches: Searches,
     pub(crate) asks: Slab<PendingAsks>,
     pub(crate) controls: Slab<PendingControl>,
     pub(crate) disk_works: Slab<DiskWork>,
@@ -163,9 +167,11 @@ impl Shell {
             logs: Slab::default(),
             sessions: HashMap::new(),
             produces: Slab::default(),
+            codecs: Codecs::new(),
             fetches: Slab::default(),
             fetch_sessions: crate::fetch_session::Sessions::default(),
             offsets: Slab::default(),
+            searches: Searches::default(),
             asks: Slab::default(),
             controls: Slab::default(),
             disk_works: Slab::default(),
@@ -239,7 +245,7 @@ impl Shell {
             Message::Produce { request, acks, version, parts } => {
                 self.produce_for(core, from, request, acks, version, parts);
             }
-            Message::Produced { request, results } => self.produced(core, request, &results),
+            Message::Produced { request, results } => self.produced(core, request, results),
             Message::Fetch(part) => self.fetch_for(core, from, part),
             Message::Fetched { request, pass, results } => {
                 self.fetched(core, request, pass, results);

@@ -3,11 +3,13 @@
 //!
 //! Invariant: a read that was begun ends exactly once, with slices or with Kafka's code.
 
+use std::collections::VecDeque;
 use std::io;
 
 use ringlog_shard::buf::{ReadBuf, Slice};
 use ringlog_shard::fs::{File, OpenMode};
-use ringlog_storage::{DiskPlan, FileId, IndexPlan, ReadError, ReadPlan};
+use ringlog_storage::{DiskPlan, FileId, IndexPlan, OpenBatch, ReadError, ReadPlan, TimeAnswer};
+use ringlog_wire::batch::{BatchError, Codecs};
 use ringlog_wire::error::ErrorCode;
 
 use super::logs::open_segment;
@@ -21,6 +23,17 @@ use crate::slab::Key;
 const READ_BYTES_MAX: usize = 1 << 20;
 /// Handles of sealed segments that one partition keeps open for readers.
 const READ_FILES_MAX: usize = 8;
+
+/// Compressed batches that one shard opens at the same time for searches by time.
+const SEARCHES_MAX: usize = 2;
+
+/// Searches by time that open compressed batches.
+#[derive(Debug, Default)]
+pub(crate) struct Searches {
+    running: usize,
+    /// Those whose turn comes later. Bounded by the partitions of the requests in flight.
+    waiting: VecDeque<ColdRead>,
+}
 
 /// Who a read is for.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +65,8 @@ pub enum BlockingRead {
     Index(FileId, Vec<u8>, Vec<u8>),
     /// More bytes than a read buffer holds.
     Large(DiskPlan, io::Result<Vec<u8>>),
+    /// What a compressed batch says to a search by time: an answer, or where to go on.
+    Searched(Result<Result<TimeAnswer, i64>, BatchError>),
 }
 
 /// Cuts a first attempt to what one read buffer holds: whole batches of it are an answer. A batch
@@ -142,6 +157,29 @@ impl Shell {
         Self::read_blocking(core, read, job);
     }
 
+    /// Opens a compressed batch for a search by time: on the helper thread, so that it delays
+    /// nobody's records, and few at a time, so that they delay no new segment for long.
+    pub(crate) fn search_batch(&mut self, core: &mut ShardCore, read: ColdRead, batch: OpenBatch) {
+        if self.searches.running == SEARCHES_MAX {
+            // The bytes are found again when it has its turn.
+            self.searches.waiting.push_back(read);
+            return;
+        }
+        self.searches.running += 1;
+        let job = move || BlockingRead::Searched(batch.search(&mut Codecs::new()));
+        Self::read_blocking(core, read, job);
+    }
+
+    /// A search has ended: the next one begins.
+    fn search_ended(&mut self, core: &mut ShardCore) {
+        self.searches.running -= 1;
+        while self.searches.running < SEARCHES_MAX
+            && let Some(read) = self.searches.waiting.pop_front()
+        {
+            self.time_read_again(core, read);
+        }
+    }
+
     fn read_blocking(
         core: &mut ShardCore,
         read: ColdRead,
@@ -160,10 +198,15 @@ impl Shell {
         read: ColdRead,
         result: BlockingRead,
     ) {
+        if let BlockingRead::Searched(found) = result {
+            self.batch_searched(core, read, found);
+            return self.search_ended(core);
+        }
         let Some(hosted) = self.logs.get_mut(read.slot) else {
             return self.end_read(core, read.purpose, Err(ErrorCode::NotLeaderOrFollower));
         };
         match result {
+            BlockingRead::Searched(_) => unreachable!("it was just handled"),
             BlockingRead::File(id, Ok(file)) => {
                 hosted.keep_read_file(id, file, READ_FILES_MAX);
                 self.start_read(core, read);

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod exposition;
+pub mod oracle;
 pub mod records;
 
 use std::net::{SocketAddr, TcpListener};

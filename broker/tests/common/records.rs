@@ -1,6 +1,6 @@
 //! Record batches as a producer makes them, and as a consumer reads them.
 
-use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
+use ringlog_wire::batch::{Batch, BatchBuilder, BatchHeader, BatchOptions, Codecs, Compression};
 
 /// A batch of these values, with timestamps 1000, 1001, ...
 pub fn batch(values: &[&[u8]]) -> Vec<u8> {
@@ -36,6 +36,30 @@ pub fn build(options: BatchOptions, timestamp: i64, values: &[&[u8]]) -> Vec<u8>
         builder.push(timestamp + at as i64, None, Some(value), &[]);
     }
     builder.finish()
+}
+
+/// This batch, its records compressed.
+pub fn compressed(batch: &[u8], to: Compression, level: i32) -> Vec<u8> {
+    let (batch, _) = Batch::parse(batch).expect("a good batch");
+    let mut codecs = Codecs::new();
+    let (_, header) = batch.recompress(&mut codecs, to, level, usize::MAX).expect("good records");
+    [&header.encode()[..], codecs.body()].concat()
+}
+
+/// This batch with another header; length and CRC are right again.
+pub fn reheaded(batch: &[u8], change: impl FnOnce(&mut BatchHeader)) -> Vec<u8> {
+    let (batch, _) = Batch::parse(batch).expect("a good batch");
+    let mut header = *batch.header();
+    change(&mut header);
+    [&header.sealed(batch.body()).encode()[..], batch.body()].concat()
+}
+
+/// This batch with another body; length and CRC are right again.
+pub fn rebodied(batch: &[u8], compression: Compression, body: &[u8]) -> Vec<u8> {
+    let (batch, _) = Batch::parse(batch).expect("a good batch");
+    let attributes = batch.header().attributes & !7 | compression as i16;
+    let header = BatchHeader { attributes, ..*batch.header() }.sealed(body);
+    [&header.encode()[..], body].concat()
 }
 
 /// One record as it was read.

@@ -91,7 +91,7 @@ impl Reader {
             }
             let skipped = (self.position - header.base_offset).max(0) as u64;
             taken.messages += (header.records_count.max(0) as u64).saturating_sub(skipped);
-            taken.bytes += batch.bytes().len() as u64;
+            taken.bytes += batch.header().size() as u64;
             if let Some(checks) = &mut checks {
                 self.check(&batch, now, checks);
             }

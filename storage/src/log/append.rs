@@ -1,18 +1,12 @@
 //! Append: check, place, copy once. Nothing here touches a disk.
 
-use ringlog_wire::batch::{
-    Batch, BatchHeader, HEADER_BYTES, TimestampType, encode_offset_and_epoch,
-};
+use ringlog_wire::batch::{Batch, BatchHeader, TimestampType};
 
 use super::Log;
 use crate::index::NO_TIMESTAMP;
 use crate::ops::Memory;
 use crate::producer::{ProducerBatch, ProducerError, ProducerTable, Verdict};
 use crate::tail::BatchAt;
-
-/// Bytes of a batch that hold base offset and leader epoch, outside the CRC.
-const STAMPED_BYTES: usize = 16;
-const _: () = assert!(STAMPED_BYTES < HEADER_BYTES);
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +15,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The last record's offset.
     pub last_offset: i64,
-    /// The broker's timestamp when the batch carries it, else -1.
+    /// The broker's timestamp when the batch carries it, else -1; a duplicate's is that of the
+    /// original batch, whoever's clock it is from (as in Kafka).
     pub log_append_time: i64,
     /// The batch was in the log already: nothing was appended, answer with these offsets.
     pub duplicate: bool,
@@ -119,7 +114,7 @@ impl<M: Memory> Log<M> {
                     return Ok(Appended {
                         base_offset: entry.base_offset(),
                         last_offset: entry.last_offset,
-                        log_append_time: append_time(&header, entry.timestamp),
+                        log_append_time: entry.timestamp,
                         duplicate: true,
                     });
                 }
@@ -174,14 +169,12 @@ impl<M: Memory> Log<M> {
         header: &BatchHeader,
         leader_epoch: i32,
     ) {
-        let bytes = batch.bytes();
-        let mut stamped = [0; STAMPED_BYTES];
-        stamped.copy_from_slice(&bytes[..STAMPED_BYTES]);
-        encode_offset_and_epoch(&mut stamped, header.base_offset, leader_epoch);
+        // Both are outside the CRC.
+        let head = BatchHeader { partition_leader_epoch: leader_epoch, ..*header }.encode();
         let index_interval_bytes = self.config.index_interval_bytes;
         let segment = self.active_mut();
         assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");
-        let parts = [&stamped[..], &bytes[STAMPED_BYTES..]];
+        let parts = [&head[..], batch.body()];
         segment.tail.append(reserved, header.base_offset, parts, now_ms);
         segment.note(header, index_interval_bytes);
         assert!(segment.tail.end() == segment.size, "the tail ends where the segment does");

@@ -2,10 +2,10 @@
 //!
 //! The time index narrows it to a place in a segment; from there headers are walked until a batch
 //! reaches the time, in memory or in ranges read from disk. Each step is a plan; the search goes
-//! on with [`TimeStep::Continue`]. Compressed batches are not opened: the answer is then the
-//! batch's first offset, which is at most one batch too early.
+//! on with [`TimeStep::Continue`]. A compressed batch that may hold the record is handed out
+//! ([`OpenBatch`]), to be opened where that delays nobody.
 
-use ringlog_wire::batch::{Batch, BatchHeader, Compression, TimestampType};
+use ringlog_wire::batch::{Batch, BatchError, BatchHeader, Codecs, Compression, TimestampType};
 
 use super::Log;
 use super::read::{DiskPlan, IndexPlan, ReadError, index_plan, memory_start};
@@ -28,11 +28,51 @@ pub struct TimeAnswer {
     pub leader_epoch: i32,
 }
 
+/// A compressed batch that may hold the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBatch {
+    bytes: Vec<u8>,
+    target: i64,
+    from: i64,
+}
+
+impl OpenBatch {
+    /// Looks through the records. Without an answer, the search goes on from the offset in `Err`.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn search(&self, codecs: &mut Codecs) -> Result<Result<TimeAnswer, i64>, BatchError> {
+        let (batch, _) = Batch::parse(&self.bytes)?;
+        let header = *batch.header();
+        let offset = |delta: i32| header.base_offset + i64::from(delta);
+        let found = batch.find(codecs, |seen| {
+            seen.timestamp >= self.target && offset(seen.offset_delta) >= self.from
+        })?;
+        Ok(match found {
+            None => Err(header.next_offset()),
+            Some(seen) => Ok(TimeAnswer {
+                offset: offset(seen.offset_delta),
+                timestamp: seen.timestamp,
+                leader_epoch: header.partition_leader_epoch,
+            }),
+        })
+    }
+}
+
+/// What one batch says.
+enum InBatch {
+    Found(TimeAnswer),
+    Open(OpenBatch),
+}
+
 /// How to find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimePlan {
     /// Here it is.
     Found(TimeAnswer),
+    /// Open this and search it. An answer at or after the bound is none; without one, ask again
+    /// from where it says.
+    Open(OpenBatch),
     /// No record below the bound is that young.
     NotFound,
     /// Read this, then [`Log::finish_offset_for_timestamp`].
@@ -42,10 +82,12 @@ pub enum TimePlan {
 }
 
 /// What a range read from disk says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeStep {
     /// Here it is.
     Found(TimeAnswer),
+    /// As [`TimePlan::Open`].
+    Open(OpenBatch),
     /// No record below the bound is that young.
     NotFound,
     /// Not in this range: ask [`Log::offset_for_timestamp`] again from this offset.
@@ -78,9 +120,13 @@ impl<M: Memory> Log<M> {
                 let position = u64::from(indexes.offset.lookup(start).position);
                 return TimePlan::Disk(self.disk_plan(index, position, WALK_BYTES));
             }
-            if let Some(answer) = find_in_memory(segment, start, from, target) {
-                let found = answer.offset < upto;
-                return if found { TimePlan::Found(answer) } else { TimePlan::NotFound };
+            match find_in_memory(segment, start, from, upto, target) {
+                Some(InBatch::Found(answer)) if answer.offset < upto => {
+                    return TimePlan::Found(answer);
+                }
+                Some(InBatch::Found(_)) => return TimePlan::NotFound,
+                Some(InBatch::Open(open)) => return TimePlan::Open(open),
+                None => {}
             }
         }
         TimePlan::NotFound
@@ -107,13 +153,16 @@ impl<M: Memory> Log<M> {
             match (look(raw, at), next) {
                 (Found::Batch(header), _) => {
                     let bytes = &raw[at..at + header.size()];
-                    if let Some(answer) = find_in_batch(&header, bytes, from, target) {
-                        let found = answer.offset < upto;
-                        return Ok(if found {
-                            TimeStep::Found(answer)
-                        } else {
-                            TimeStep::NotFound
-                        });
+                    if header.base_offset >= upto {
+                        return Ok(TimeStep::NotFound);
+                    }
+                    match find_in_batch(&header, bytes, from, target) {
+                        Some(InBatch::Found(answer)) if answer.offset < upto => {
+                            return Ok(TimeStep::Found(answer));
+                        }
+                        Some(InBatch::Found(_)) => return Ok(TimeStep::NotFound),
+                        Some(InBatch::Open(open)) => return Ok(TimeStep::Open(open)),
+                        None => {}
                     }
                     at += header.size();
                     next = Some(header.next_offset());
@@ -146,17 +195,21 @@ fn find_in_memory<C: Chunk>(
     segment: &Segment<C>,
     start: i64,
     from: i64,
+    upto: i64,
     target: i64,
-) -> Option<TimeAnswer> {
+) -> Option<InBatch> {
     let mut walk = TailWalk::new(&segment.tail);
     let mut at = memory_start(segment, start);
     while at < segment.size {
         let header = walk.header(at);
+        if header.base_offset >= upto {
+            return None;
+        }
         if header.max_timestamp >= target && header.last_offset() >= from {
             let mut bytes = vec![0; header.size()];
             segment.tail.gather(at, &mut bytes);
-            if let Some(answer) = find_in_batch(&header, &bytes, from, target) {
-                return Some(answer);
+            if let Some(found) = find_in_batch(&header, &bytes, from, target) {
+                return Some(found);
             }
         }
         at += header.size() as u64;
@@ -165,22 +218,19 @@ fn find_in_memory<C: Chunk>(
 }
 
 /// The first record of a batch that is at or after both bounds.
-fn find_in_batch(header: &BatchHeader, bytes: &[u8], from: i64, target: i64) -> Option<TimeAnswer> {
+fn find_in_batch(header: &BatchHeader, bytes: &[u8], from: i64, target: i64) -> Option<InBatch> {
     if header.max_timestamp < target || header.last_offset() < from {
         return None;
     }
-    let answer = |offset: i64, timestamp: i64| TimeAnswer {
-        offset,
-        timestamp,
-        leader_epoch: header.partition_leader_epoch,
+    let answer = |offset: i64, timestamp: i64| {
+        let leader_epoch = header.partition_leader_epoch;
+        InBatch::Found(TimeAnswer { offset, timestamp, leader_epoch })
     };
     if header.timestamp_type() == TimestampType::LogAppendTime {
         return Some(answer(header.base_offset.max(from), header.max_timestamp));
     }
     if header.compression() != Ok(Compression::None) {
-        let first = header.base_timestamp;
-        let timestamp = if first >= target { first } else { header.max_timestamp };
-        return Some(answer(header.base_offset.max(from), timestamp));
+        return Some(InBatch::Open(OpenBatch { bytes: bytes.to_vec(), target, from }));
     }
     let (batch, _) = Batch::parse(bytes).ok()?;
     for record in batch.records() {

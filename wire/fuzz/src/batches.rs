@@ -1,27 +1,28 @@
 //! Record batches: every way of reading one agrees with every other.
 
 use ringlog_wire::batch::{
-    Batch, BatchBuilder, BatchHeader, BatchOptions, HEADER_BYTES, OVERHEAD_BYTES, Record,
-    TimestampType, encode_offset_and_epoch, stamp_log_append_time,
+    Batch, BatchBuilder, BatchHeader, BatchOptions, Codecs, Compression, HEADER_BYTES,
+    INFLATED_BYTES_MAX, OVERHEAD_BYTES, Record, TimestampType, encode_offset_and_epoch,
 };
 
 /// Batches, one after the other, as far as they are whole.
 pub fn batch(bytes: &[u8]) {
     let mut rest = bytes;
     while let Ok((batch, after)) = Batch::parse(rest) {
-        assert_eq!(batch.bytes().len() + after.len(), rest.len());
+        let (whole, _) = rest.split_at(rest.len() - after.len());
         rest = after;
-        one(&batch);
+        one(&batch, whole);
     }
 }
 
-fn one(batch: &Batch<'_>) {
+fn one(batch: &Batch<'_>, bytes: &[u8]) {
     let header = batch.header();
-    assert_eq!(header.encode(), batch.bytes()[..HEADER_BYTES]);
-    assert_eq!(header.size(), batch.bytes().len());
+    assert_eq!(header.encode(), bytes[..HEADER_BYTES]);
+    assert_eq!((header.size(), batch.body()), (bytes.len(), &bytes[HEADER_BYTES..]));
     let _ = (header.compression(), header.last_offset(), header.next_offset());
     let _ = (header.is_control(), header.is_transactional(), header.has_delete_horizon());
-    stamps(batch);
+    stamps(batch, bytes);
+    opened(batch);
     let records: Vec<Record<'_>> = batch.records().map_while(Result::ok).collect();
     assert!(records.len() <= batch.body().len(), "each record takes a byte");
     let headers = records.iter().map(|record| record.headers().count()).sum::<usize>();
@@ -39,21 +40,38 @@ fn one(batch: &Batch<'_>) {
 }
 
 /// What the log changes in a batch stays a batch.
-fn stamps(batch: &Batch<'_>) {
-    let mut bytes = batch.bytes().to_vec();
+fn stamps(batch: &Batch<'_>, whole: &[u8]) {
+    let mut bytes = whole.to_vec();
     let good = batch.verify_crc().is_ok();
     let first = bytes.first_chunk_mut().expect("a batch has a header");
     encode_offset_and_epoch(first, 7, 3);
     let length = first[8..OVERHEAD_BYTES].to_vec();
-    assert_eq!(length, batch.bytes()[8..OVERHEAD_BYTES], "the length stays");
+    assert_eq!(length, whole[8..OVERHEAD_BYTES], "the length stays");
     let (moved, _) = Batch::parse(&bytes).expect("it stays a batch");
     assert_eq!((moved.header().base_offset, moved.header().partition_leader_epoch), (7, 3));
     assert_eq!(moved.verify_crc().is_ok(), good, "offset and epoch are outside the CRC");
-    stamp_log_append_time(&mut bytes, 11);
+    let header = moved.header().stamped(TimestampType::LogAppendTime, 11).sealed(moved.body());
+    let bytes = [&header.encode()[..], moved.body()].concat();
     let (stamped, _) = Batch::parse(&bytes).expect("it stays a batch");
     assert_eq!(stamped.verify_crc(), Ok(()));
     assert_eq!(stamped.header().timestamp_type(), TimestampType::LogAppendTime);
     assert_eq!(stamped.header().max_timestamp, 11);
+}
+
+/// Whatever the body is, opening it ends; what is good is good in every other codec.
+fn opened(batch: &Batch<'_>) {
+    let mut codecs = Codecs::new();
+    let Ok(summary) = batch.walk_opened(&mut codecs) else { return };
+    for codec in [Compression::None, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let bytes_max = INFLATED_BYTES_MAX as usize + (1 << 20);
+        let again = batch.recompress(&mut codecs, codec, 1, bytes_max).expect("it was good");
+        assert_eq!(again.0, summary);
+        let bytes = [&again.1.encode()[..], codecs.body()].concat();
+        let (again, _) = Batch::parse(&bytes).expect("ours is whole");
+        assert_eq!(again.verify_crc(), Ok(()));
+        assert_eq!(again.walk_opened(&mut codecs), Ok(summary));
+        codecs.trim();
+    }
 }
 
 fn timestamp(header: &BatchHeader, record: &Record<'_>) -> i64 {

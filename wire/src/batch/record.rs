@@ -13,14 +13,26 @@ use super::{BatchError, BatchHeader, Compression};
 
 /// Reads inside one record. `None` is "not framed as the format says", whatever the reason.
 #[derive(Clone, Copy)]
-struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
+    /// At the start of these bytes.
+    #[inline(always)]
+    pub fn new(rest: &'a [u8]) -> Cursor<'a> {
+        Cursor { rest }
+    }
+
+    /// Bytes not read yet.
+    #[inline(always)]
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     /// A zigzag varint of 32 bits; one and two bytes are the common widths.
     #[inline(always)]
-    fn varint(&mut self) -> Option<i32> {
+    pub fn varint(&mut self) -> Option<i32> {
         let raw = match *self.rest {
             [a, ref rest @ ..] if a < 0x80 => {
                 self.rest = rest;
@@ -37,7 +49,7 @@ impl<'a> Cursor<'a> {
 
     /// A zigzag varint of 64 bits.
     #[inline(always)]
-    fn varlong(&mut self) -> Option<i64> {
+    pub fn varlong(&mut self) -> Option<i64> {
         let raw = match *self.rest {
             [a, ref rest @ ..] if a < 0x80 => {
                 self.rest = rest;
@@ -108,8 +120,7 @@ pub(super) fn walk_records(header: &BatchHeader, body: &[u8]) -> Result<WalkSumm
     let count = u32::try_from(header.records_count)
         .map_err(|_| BatchError::RecordsCount(header.records_count))?;
     let mut body = Cursor { rest: body };
-    let (mut delta_min, mut delta_max, mut delta_max_index) = (i64::MAX, i64::MIN, 0);
-    let mut null_keys = 0;
+    let mut tally = Tally::default();
     for index in 0..count {
         let length = body.varint().ok_or(BatchError::Record(index))?;
         let mut record = Cursor { rest: body.take(length).ok_or(BatchError::Record(index))? };
@@ -117,33 +128,62 @@ pub(super) fn walk_records(header: &BatchHeader, body: &[u8]) -> Result<WalkSumm
         if facts.offset_delta as u32 != index {
             return Err(BatchError::OffsetDelta(index));
         }
-        null_keys += u32::from(facts.key_is_null);
-        delta_min = delta_min.min(facts.timestamp_delta);
-        if facts.timestamp_delta > delta_max {
-            (delta_max, delta_max_index) = (facts.timestamp_delta, index);
-        }
+        tally.add(index, &facts);
     }
     if !body.rest.is_empty() {
         return Err(BatchError::Trailing(body.rest.len()));
     }
-    let (delta_min, delta_max) = if count == 0 { (0, 0) } else { (delta_min, delta_max) };
-    Ok(WalkSummary {
-        records: count,
-        min_timestamp: header.base_timestamp.wrapping_add(delta_min),
-        max_timestamp: header.base_timestamp.wrapping_add(delta_max),
-        max_timestamp_delta: delta_max_index,
-        null_keys,
-    })
+    Ok(tally.summary(header, count))
 }
 
-struct RecordFacts {
-    timestamp_delta: i64,
-    offset_delta: i32,
-    key_is_null: bool,
+/// A summary in the making.
+pub(super) struct Tally {
+    delta_min: i64,
+    delta_max: i64,
+    delta_max_index: u32,
+    null_keys: u32,
 }
 
+impl Default for Tally {
+    #[inline(always)]
+    fn default() -> Tally {
+        Tally { delta_min: i64::MAX, delta_max: i64::MIN, delta_max_index: 0, null_keys: 0 }
+    }
+}
+
+impl Tally {
+    #[inline(always)]
+    pub fn add(&mut self, index: u32, facts: &RecordFacts) {
+        self.null_keys += u32::from(facts.key_is_null);
+        self.delta_min = self.delta_min.min(facts.timestamp_delta);
+        if facts.timestamp_delta > self.delta_max {
+            (self.delta_max, self.delta_max_index) = (facts.timestamp_delta, index);
+        }
+    }
+
+    #[inline(always)]
+    pub fn summary(self, header: &BatchHeader, count: u32) -> WalkSummary {
+        let deltas = if count == 0 { (0, 0) } else { (self.delta_min, self.delta_max) };
+        WalkSummary {
+            records: count,
+            min_timestamp: header.base_timestamp.wrapping_add(deltas.0),
+            max_timestamp: header.base_timestamp.wrapping_add(deltas.1),
+            max_timestamp_delta: self.delta_max_index,
+            null_keys: self.null_keys,
+        }
+    }
+}
+
+/// What a walk wants to know of a record.
+pub(super) struct RecordFacts {
+    pub timestamp_delta: i64,
+    pub offset_delta: i32,
+    pub key_is_null: bool,
+}
+
+/// One record, without its length. `None`: it is not framed as the format says.
 #[inline(always)]
-fn walk_record(record: &mut Cursor<'_>) -> Option<RecordFacts> {
+pub(super) fn walk_record(record: &mut Cursor<'_>) -> Option<RecordFacts> {
     record.take(1)?;
     let timestamp_delta = record.varlong()?;
     let offset_delta = record.varint()?;

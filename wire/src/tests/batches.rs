@@ -98,12 +98,16 @@ fn offset_and_epoch_lie_outside_the_crc() {
 
 #[test]
 fn log_append_time_is_stamped_with_a_new_crc() {
-    let mut bytes = sample(3, 10);
-    stamp_log_append_time(&mut bytes, 99);
+    let bytes = sample(3, 10);
     let batch = parse(&bytes);
-    assert_eq!(batch.verify_crc(), Ok(()));
-    assert_eq!(batch.header().timestamp_type(), TimestampType::LogAppendTime);
-    assert_eq!(batch.header().max_timestamp, 99);
+    let header = batch.header().stamped(TimestampType::LogAppendTime, 99);
+    assert!(Batch::from_parts(header, batch.body()).verify_crc().is_err());
+    let stamped = Batch::from_parts(header.sealed(batch.body()), batch.body());
+    assert_eq!(stamped.verify_crc(), Ok(()));
+    assert_eq!(stamped.header().timestamp_type(), TimestampType::LogAppendTime);
+    assert_eq!(stamped.header().max_timestamp, 99);
+    let back = stamped.header().stamped(TimestampType::CreateTime, batch.header().max_timestamp);
+    assert_eq!(back.sealed(batch.body()), *batch.header());
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn find(bench: &mut Bench, target: i64) -> Option<TimeAnswer> {
         match plan {
             TimePlan::Found(answer) => return Some(answer),
             TimePlan::NotFound => return None,
+            TimePlan::Open(_) => panic!("nothing here is compressed"),
             TimePlan::Index(files) => {
                 let (index, time) = (bench.file(&files.index), bench.file(&files.timeindex));
                 bench.log().load_index(files.file, &index, &time);
@@ -85,6 +86,7 @@ fn find(bench: &mut Bench, target: i64) -> Option<TimeAnswer> {
                 match step {
                     Ok(TimeStep::Found(answer)) => return Some(answer),
                     Ok(TimeStep::NotFound) => return None,
+                    Ok(TimeStep::Open(_)) => panic!("nothing here is compressed"),
                     Ok(TimeStep::Continue { from: next }) => {
                         assert!(next > from, "the search goes on");
                         from = next;

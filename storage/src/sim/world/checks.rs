@@ -234,6 +234,7 @@ impl World {
             match plan {
                 TimePlan::Found(found) => return Ok(Some((found.offset, found.timestamp))),
                 TimePlan::NotFound => return Ok(None),
+                TimePlan::Open(_) => return Err(format!("{what}: nothing is compressed")),
                 TimePlan::Index(plan) => load_index(&self.disk, log, &plan),
                 TimePlan::Disk(plan) => {
                     let raw = raw(&self.disk, &plan);
@@ -242,6 +243,9 @@ impl World {
                             return Ok(Some((found.offset, found.timestamp)));
                         }
                         Ok(TimeStep::NotFound) => return Ok(None),
+                        Ok(TimeStep::Open(_)) => {
+                            return Err(format!("{what}: nothing is compressed"));
+                        }
                         Ok(TimeStep::Continue { from: next }) => from = next,
                         Err(ReadError::NeedMore(plan)) => again = Some(plan),
                         Err(error) => return Err(format!("{what}: {error:?}, {plan:?}")),
