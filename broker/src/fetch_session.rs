@@ -467,7 +467,7 @@ mod tests {
             assert!(!session.entry(place).unwrap().may_rest(&seen(false, 1)), "no room, not idle");
             session.rest(place);
         }
-        assert_eq!(active(&sessions, key), []);
+        assert!(active(&sessions, key).is_empty());
         assert_eq!(sessions.activate(key, 2), None);
         assert_eq!(sessions.activate(key, 9), None);
         assert_eq!(active(&sessions, key), [2]);

@@ -117,9 +117,11 @@ fn only_batch(records: &[u8], produce_version: i16) -> Result<Batch<'_>, Refusal
     Ok(batch)
 }
 
+type BatchAndRest<'a> = (&'a [u8], &'a [u8]);
+
 /// The bytes of the batch at the start, whatever its format, and what follows. K:
 /// `ByteBufferLogInputStream`.
-fn next_batch(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Refusal> {
+fn next_batch(bytes: &[u8]) -> Result<Option<BatchAndRest<'_>>, Refusal> {
     let Some(&[a, b, c, d]) = bytes.get(LENGTH_AT..OVERHEAD_BYTES) else { return Ok(None) };
     let length = i32::from_be_bytes([a, b, c, d]);
     let corrupt = |why| Err((ErrorCode::CorruptMessage, why).into());

@@ -58,8 +58,11 @@ enum Reader {
     Session(Key),
 }
 
-/// Topics with the number of their asks, and the asks, each with its place.
-type Planned = (Vec<(Arc<TopicName>, usize)>, Vec<(FetchAsk, Result<Place, ErrorCode>)>);
+/// Topics, each with the number of its asks.
+type Groups = Vec<(Arc<TopicName>, usize)>;
+
+/// The topics, and their asks, each with its place.
+type Planned = (Groups, Vec<(FetchAsk, Result<Place, ErrorCode>)>);
 
 /// A fetch in progress.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub struct PendingFetch {
     origin: Origin,
     reader: Reader,
     /// Each topic and how many of the asks are its.
-    topics: Vec<(Arc<TopicName>, usize)>,
+    topics: Groups,
     asks: Vec<(FetchAsk, Result<Place, ErrorCode>)>,
     results: Vec<Fetched>,
     /// Reads and other shards that have not answered in this pass.
@@ -182,8 +185,8 @@ fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
 }
 
 /// Neighbours of the same topic go together.
-fn group(names: impl Iterator<Item = Arc<TopicName>>) -> Vec<(Arc<TopicName>, usize)> {
-    let mut groups: Vec<(Arc<TopicName>, usize)> = Vec::new();
+fn group(names: impl Iterator<Item = Arc<TopicName>>) -> Groups {
+    let mut groups: Groups = Vec::new();
     for name in names {
         match groups.last_mut() {
             Some((last, count)) if Arc::ptr_eq(last, &name) => *count += 1,

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use ringlog_wire::api::fetch::RequestView;
 use ringlog_wire::error::ErrorCode;
 
-use super::{PendingFetch, Planned, Reader, group};
+use super::{Groups, PendingFetch, Planned, Reader, group};
 use crate::fetch_session::{Asked, Named, Seen, Wanted};
 use crate::message::{FetchAsk, Fetched, TopicPartition};
-use crate::partition::{SessionWatcher, TopicName};
+use crate::partition::SessionWatcher;
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -157,7 +157,7 @@ impl Shell {
         key: Key,
         pending: &PendingFetch,
         results: Vec<Fetched>,
-    ) -> (Vec<(Arc<TopicName>, usize)>, Vec<Fetched>, i32) {
+    ) -> (Groups, Vec<Fetched>, i32) {
         let mut told = Vec::new();
         let mut names = Vec::new();
         for ((ask, place), fetched) in pending.asks.iter().zip(results) {
