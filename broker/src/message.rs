@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
 use ringlog_shard::fs::File;
 use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
@@ -30,6 +31,15 @@ pub struct TopicPartition {
     pub topic: Uuid,
     /// The partition's index.
     pub index: i32,
+}
+
+/// Who waits for the parts of a produce request.
+#[derive(Clone, Copy, Debug)]
+pub enum ProduceFor {
+    /// The request under this key, with acks = 1 or all.
+    Request(Key, Acks),
+    /// Nobody, but this connection ends if any part is refused: acks = 0 (rule 11).
+    Nobody(ConnId),
 }
 
 /// One partition's part of a produce request, on its way to the owner.
@@ -198,8 +208,11 @@ pub type Opened = Result<(Log<LogMemory>, RecoveryReport), OpenError>;
 /// See the module's head.
 #[allow(missing_docs, reason = "each variant says what its fields are for")]
 pub enum Message {
-    /// Append these; answer with [`Message::Produced`] as each is acknowledged.
-    Produce { request: Key, acks: Acks, version: i16, parts: Vec<ProducePart> },
+    /// Append these; answer with [`Message::Produced`] as each is acknowledged, or say with
+    /// [`Message::Unheard`] that one is refused.
+    Produce { on_behalf: ProduceFor, version: i16, parts: Vec<ProducePart> },
+    /// A part of a produce request with acks = 0 of this connection was refused.
+    Unheard { conn: ConnId, error: ErrorCode },
     /// Answers to [`Message::Produce`].
     Produced { request: Key, results: Vec<Produced> },
     /// Read these; answer with [`Message::Fetched`], then say once with [`Message::Wake`] or

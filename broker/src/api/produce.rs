@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringlog_shard::ConnId;
 use ringlog_wire::api::produce::{
     PartitionResult, RecordError, RequestView, ResponseWriter, TopicView,
 };
@@ -17,7 +18,7 @@ use ringlog_wire::error::ErrorCode;
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::memory::PoolMemory;
-use crate::message::{Message, ProducePart, Produced, TopicPartition};
+use crate::message::{Message, ProduceFor, ProducePart, Produced, TopicPartition};
 use crate::metadata::names;
 use crate::partition::{Acks, TopicName, Waiter};
 use crate::shell::{ShardCore, Shell};
@@ -131,10 +132,13 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         shell.produce_topic(core, &mut plan, &topic);
     }
     let Plan { pending, key, remote, version, .. } = plan;
-    let acks = pending.acks;
+    let on_behalf = match pending.acks {
+        Acks::None => ProduceFor::Nobody(request.conn),
+        acks => ProduceFor::Request(key, acks),
+    };
     let outcome = finish(shell, pending, key);
     for (shard, parts) in remote {
-        shell.post(core, shard, Message::Produce { request: key, acks, version, parts });
+        shell.post(core, shard, Message::Produce { on_behalf, version, parts });
     }
     outcome
 }
@@ -165,9 +169,7 @@ fn finish(shell: &mut Shell, pending: PendingProduce, key: Key) -> Outcome {
     if pending.acks == Acks::None {
         return match pending.entries.iter().find(|entry| !entry.error.is_none()) {
             // The client hears of it in no other way.
-            Some(entry) => {
-                Outcome::Close(format!("a produce with acks = 0 failed: {}", entry.error.name()))
-            }
+            Some(entry) => Outcome::Close(unheard(entry.error)),
             None => Outcome::Silence,
         };
     }
@@ -177,6 +179,11 @@ fn finish(shell: &mut Shell, pending: PendingProduce, key: Key) -> Outcome {
     let inserted = shell.produces.insert(pending);
     assert!(inserted == key, "nothing was parked while the request was taken apart");
     Outcome::Parked
+}
+
+/// What the log says of a refusal that the client hears of by the end of its connection alone.
+fn unheard(error: ErrorCode) -> String {
+    format!("a produce with acks = 0 failed: {}", error.name())
 }
 
 impl Shell {
@@ -305,11 +312,14 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         from: usize,
-        request: Key,
-        acks: Acks,
+        on_behalf: ProduceFor,
         version: i16,
         parts: Vec<ProducePart>,
     ) {
+        let (request, acks) = match on_behalf {
+            ProduceFor::Request(request, acks) => (request, acks),
+            ProduceFor::Nobody(_) => (Key::from_u64(0), Acks::None),
+        };
         let mut results = Vec::new();
         for ProducePart { entry, to, records } in parts {
             let place = self.topics.with_id(to.topic).and_then(|topic| topic.place(to.index));
@@ -328,8 +338,24 @@ impl Shell {
                 results.push(Produced::failed(entry, refusal.code, Some(Box::new(refusal))));
             }
         }
-        if !results.is_empty() && acks != Acks::None {
-            self.post(core, from, Message::Produced { request, results });
+        let Some(first) = results.first() else { return };
+        let message = match on_behalf {
+            ProduceFor::Request(request, _) => Message::Produced { request, results },
+            ProduceFor::Nobody(conn) => Message::Unheard { conn, error: first.error },
+        };
+        self.post(core, from, message);
+    }
+
+    /// Another shard has refused a part of a request of `conn` with acks = 0.
+    pub(crate) fn produce_unheard(
+        &mut self,
+        core: &mut ShardCore,
+        conn: ConnId,
+        error: ErrorCode,
+    ) {
+        // Several shards may have refused.
+        if self.sessions.get(&conn).is_some_and(|session| !session.closing) {
+            self.refuse(core, conn, &unheard(error));
         }
     }
 

@@ -242,9 +242,10 @@ impl Shell {
 
     fn handle_message(&mut self, core: &mut ShardCore, from: usize, message: Message) {
         match message {
-            Message::Produce { request, acks, version, parts } => {
-                self.produce_for(core, from, request, acks, version, parts);
+            Message::Produce { on_behalf, version, parts } => {
+                self.produce_for(core, from, on_behalf, version, parts);
             }
+            Message::Unheard { conn, error } => self.produce_unheard(core, conn, error),
             Message::Produced { request, results } => self.produced(core, request, results),
             Message::Fetch(part) => self.fetch_for(core, from, part),
             Message::Fetched { request, pass, results } => {
