@@ -39,7 +39,7 @@ fn brokers() -> Vec<Broker> {
 }
 
 #[test]
-fn a_fetch_that_waits_is_woken_by_a_produce() {
+fn rule_45_a_fetch_that_waits_is_woken_by_a_produce() {
     for broker in brokers() {
         let (mut reader, mut writer) = (broker.client(), broker.client());
         let topic = writer.create("t", 2);
@@ -62,7 +62,7 @@ fn a_fetch_that_waits_is_woken_by_a_produce() {
 }
 
 #[test]
-fn a_fetch_waits_for_its_min_bytes() {
+fn rule_45_a_fetch_waits_for_its_min_bytes() {
     for broker in brokers() {
         let (mut reader, mut writer) = (broker.client(), broker.client());
         let topic = writer.create("t", 2);
@@ -85,7 +85,7 @@ fn a_fetch_waits_for_its_min_bytes() {
 }
 
 #[test]
-fn a_wait_ends_with_what_there_is() {
+fn rule_45_a_wait_ends_with_what_there_is() {
     for broker in brokers() {
         let mut client = broker.client();
         let topic = client.create("t", 2);
@@ -118,7 +118,7 @@ fn a_wait_ends_with_what_there_is() {
 }
 
 #[test]
-fn a_deleted_topic_ends_the_wait() {
+fn rule_45_a_deleted_topic_ends_the_wait() {
     let broker = Broker::start();
     let (mut reader, mut admin) = (broker.client(), broker.client());
     let topic = admin.create("t", 1);
@@ -147,7 +147,7 @@ fn a_waiting_fetch_does_not_delay_a_stop() {
 // --- Bounds ----------------------------------------------------------------------------------
 
 #[test]
-fn bytes_are_bounded_but_the_first_batch_always_comes() {
+fn rule_47_bytes_are_bounded_but_the_first_batch_always_comes() {
     for broker in brokers() {
         let mut client = broker.client();
         let topic = client.create("t", 3);
@@ -191,7 +191,7 @@ fn bytes_are_bounded_but_the_first_batch_always_comes() {
 }
 
 #[test]
-fn whole_batches_come_and_offsets_have_bounds() {
+fn rule_48_whole_batches_come_and_offsets_have_bounds() {
     let broker = Broker::start();
     let mut client = broker.client();
     let topic = client.create("t", 1);
@@ -207,7 +207,7 @@ fn whole_batches_come_and_offsets_have_bounds() {
 }
 
 #[test]
-fn leader_epochs_are_checked() {
+fn rule_51_leader_epochs_are_checked() {
     let broker = Broker::start();
     let mut client = broker.client();
     let topic = client.create("t", 1);
@@ -409,7 +409,7 @@ fn advertise_node_answers_for_every_partition() {
 }
 
 #[test]
-fn advertise_shard_names_the_owner() {
+fn rule_22_who_leads_instead_is_told() {
     let broker = Broker::start_with(Options::two_shards(Advertise::Shard));
     let mut clients = [0, 1].map(|shard| Client::connect(broker.address(shard)));
     let topic = clients[0].create("t", 2);

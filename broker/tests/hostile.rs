@@ -297,7 +297,7 @@ fn malformed_frames_do_no_harm() {
 }
 
 #[test]
-fn impossible_sizes_end_the_connection() {
+fn rule_12_impossible_sizes_end_the_connection() {
     let _alone = alone();
     let broker = Broker::start();
     for size in [-1, i32::MIN, i32::MAX, (100 << 20) + 1, 0, 1, 7] {
@@ -311,7 +311,7 @@ fn impossible_sizes_end_the_connection() {
 }
 
 #[test]
-fn counts_are_believed_only_with_their_bytes() {
+fn rule_12_counts_are_believed_only_with_their_bytes() {
     let _alone = alone();
     let broker = Broker::start();
     let before = resident_bytes();
@@ -333,7 +333,7 @@ fn counts_are_believed_only_with_their_bytes() {
 }
 
 #[test]
-fn promises_of_large_frames_cost_nothing() {
+fn rule_12_promises_of_large_frames_cost_nothing() {
     let _alone = alone();
     let broker = Broker::start();
     let before = resident_bytes();

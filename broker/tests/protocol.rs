@@ -185,7 +185,7 @@ fn every_produce_version_is_read_by_every_fetch_version() {
 }
 
 #[test]
-fn empty_records_are_never_null() {
+fn rules_44_and_49b_records_are_empty_never_null_and_nothing_asked_for_is_missing() {
     let broker = Broker::start();
     let mut client = broker.client();
     let topic = client.create("t", 1);
@@ -649,7 +649,7 @@ fn producer_id(client: &mut Client, version: i16, transaction: Option<&str>) -> 
 }
 
 #[test]
-fn producer_ids_are_new_on_every_shard_and_after_a_restart() {
+fn rule_30_producer_ids_are_new_on_every_shard_and_after_a_restart() {
     let mut broker = Broker::start_with(Options::two_shards(Advertise::Shard));
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..2 {
@@ -668,7 +668,7 @@ fn producer_ids_are_new_on_every_shard_and_after_a_restart() {
 }
 
 #[test]
-fn the_window_of_five_recognises_duplicates() {
+fn rules_25_to_27_the_window_of_five_recognises_duplicates() {
     let broker = Broker::start();
     let mut client = broker.client();
     let topic = client.create("t", 1);
@@ -700,7 +700,7 @@ fn the_window_of_five_recognises_duplicates() {
 }
 
 #[test]
-fn sequences_wrap_and_a_pipeline_keeps_its_order() {
+fn rules_27_and_31_sequences_wrap_and_a_pipeline_keeps_its_order() {
     let broker = Broker::start_with(Options::two_shards(Advertise::Node));
     let mut client = broker.client();
     let topic = client.create("t", 2);

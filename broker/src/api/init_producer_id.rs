@@ -18,6 +18,10 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
+    if (view.producer_id == -1) != (view.producer_epoch == -1) {
+        // No producer has one without the other.
+        return Outcome::Reply(frame(to, Err(ErrorCode::InvalidRequest)).into());
+    }
     if let Some(id) = &view.transactional_id {
         let code = match id.is_empty() {
             true => ErrorCode::InvalidRequest,

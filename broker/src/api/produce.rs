@@ -207,15 +207,16 @@ impl Shell {
         for partition in view.partitions() {
             let index = partition.index;
             let place = topic.as_ref().and_then(|topic| topic.place(index));
-            let entry = match (&refusal, place) {
-                (Some(refusal), _) => Entry::refused_for(index, refusal.clone()),
-                (None, Some(place)) => {
-                    self.produce_partition(core, plan, place, to(index), partition.records)
-                }
-                (None, None) if by_id && topic.is_none() => {
+            // What is not there is not there, whatever else is wrong.
+            let entry = match (place, &refusal) {
+                (None, _) if by_id && topic.is_none() => {
                     Entry::refused(index, ErrorCode::UnknownTopicId)
                 }
-                (None, None) => Entry::refused(index, ErrorCode::UnknownTopicOrPartition),
+                (None, _) => Entry::refused(index, ErrorCode::UnknownTopicOrPartition),
+                (Some(_), Some(refusal)) => Entry::refused_for(index, refusal.clone()),
+                (Some(place), None) => {
+                    self.produce_partition(core, plan, place, to(index), partition.records)
+                }
             };
             plan.pending.waiting += usize::from(!entry.done);
             plan.pending.entries.push(entry);
