@@ -25,7 +25,8 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// `segment.index.bytes`: the log rolls when an index would grow past it.
     pub segment_index_bytes: u64,
-    /// Space is allocated ahead of the writer in pieces of this size.
+    /// Space is allocated ahead of the writer in pieces of at most this size: the first is of
+    /// [`ALLOCATE_FIRST_BYTES`], each after it of what there is already.
     pub allocate_bytes: u64,
     /// When a batch counts as durable.
     pub durability: Durability,
@@ -48,6 +49,8 @@ pub struct LogConfig {
     pub planted: Option<Planted>,
 }
 
+/// The first piece of space that a segment is given, bytes.
+pub const ALLOCATE_FIRST_BYTES: u64 = 64 << 10;
 /// `segment.bytes`, Kafka's default.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 1 << 30;
 /// The largest `segment.bytes`: positions in an index are signed 32-bit numbers.

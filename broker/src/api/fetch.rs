@@ -184,6 +184,14 @@ fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
     }
 }
 
+/// Bytes that a read from files, of `bytes_max` at most, may bring.
+fn bytes_at_most(plan: &ReadPlan<Slice>, bytes_max: usize) -> usize {
+    match plan {
+        ReadPlan::Disk(plan) => plan.bytes.min(bytes_max),
+        _ => bytes_max,
+    }
+}
+
 /// Neighbours of the same topic go together.
 fn group(names: impl Iterator<Item = Arc<TopicName>>) -> Groups {
     let mut groups: Groups = Vec::new();
@@ -247,7 +255,7 @@ impl Shell {
                     left = left.saturating_sub(result.bytes());
                     found |= result.bytes() > 0 || read.is_some();
                     if let Some(plan) = read {
-                        left = left.saturating_sub(bytes_max);
+                        left = left.saturating_sub(bytes_at_most(&plan, bytes_max));
                         let upto = result.high_watermark;
                         reads.push((at, ask.offset, upto, bytes_max, place, plan));
                     }

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use super::{EPOCHS_NAME, Log, MID_SNAPSHOTS_MAX, Pending, Purpose};
-use crate::config::{Durability, LogConfig};
+use crate::config::{ALLOCATE_FIRST_BYTES, Durability, LogConfig};
 use crate::ops::{BLOCK_BYTES, Chunk, DiskKind, DiskOp, Memory};
 use crate::segment::{
     Checkpoint, FileState, Flight, FlightState, SealStep, Segment, Writer, file_name,
@@ -280,9 +280,16 @@ fn size_max(config: &LogConfig) -> u64 {
     block_ceil(config.segment_bytes)
 }
 
+/// The piece of space that a segment of `size` bytes is given next: as much as it has, so that ten
+/// thousand partitions of a few records each do not fill the disk.
+fn piece_for(config: &LogConfig, size: u64) -> u64 {
+    let first = ALLOCATE_FIRST_BYTES.min(config.allocate_bytes);
+    block_ceil(size).clamp(first, config.allocate_bytes)
+}
+
 /// The space that a segment of `size` bytes starts with.
 fn allocation_for(config: &LogConfig, size: u64) -> u64 {
-    let pieces = (size + 1).next_multiple_of(config.allocate_bytes);
+    let pieces = (size + 1).next_multiple_of(piece_for(config, size));
     pieces.min(size_max(config).max(block_ceil(size)))
 }
 
@@ -290,15 +297,16 @@ fn allocation_for(config: &LogConfig, size: u64) -> u64 {
 fn next_allocation(config: &LogConfig, size: u64, writer: &Writer) -> Option<u64> {
     // A log whose `segment.bytes` shrank has to write all of a segment that is larger.
     let size_max = size_max(config).max(block_ceil(size));
-    let past_middle = size > writer.allocated.saturating_sub(config.allocate_bytes / 2);
+    let piece = piece_for(config, writer.allocated);
+    let past_middle = size > writer.allocated.saturating_sub(piece / 2);
     if writer.allocating || writer.seal.is_some() && size <= writer.allocated {
         return None;
     }
     if !past_middle || writer.allocated >= size_max {
         return None;
     }
-    let needed = size.next_multiple_of(config.allocate_bytes);
-    Some((writer.allocated + config.allocate_bytes).max(needed).min(size_max))
+    let needed = size.next_multiple_of(piece);
+    Some((writer.allocated + piece).max(needed).min(size_max))
 }
 
 /// Rewrites of the tail block whose earlier write is done by now.
