@@ -271,3 +271,46 @@ fn a_start_after_an_unclean_end_recovers() {
         assert_eq!((again.error_code, again.base_offset), (ErrorCode::None, 9), "a duplicate");
     }
 }
+
+#[test]
+fn rule_58_gaps_in_a_log_that_was_compacted_are_normal() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let topic = client.create("t", 1);
+    let sent = [(2, 1000), (3, 2000), (3, 3000)].map(|(count, time)| {
+        let batch = records::batch_at(time, &vec![b"v".as_slice(); count]);
+        client.append(&topic, 0, batch.clone());
+        batch.len()
+    });
+    // As compaction leaves it: the second batch is gone, and the middle of the third.
+    let dir = broker.stop();
+    let log = dir.path().join("t-0/00000000000000000000.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let (first, third) = (&bytes[..sent[0]], &bytes[sent[0] + sent[1]..]);
+    let (parsed, _) = Batch::parse(third).unwrap();
+    let record = parsed.body().len() / 3;
+    let body = [&parsed.body()[..record], &parsed.body()[2 * record..]].concat();
+    let third = records::rebodied(third, Compression::None, &body);
+    let third = records::reheaded(&third, |header| header.records_count = 2);
+    std::fs::write(&log, [first, &third].concat()).unwrap();
+    for file in ["index", "timeindex"] {
+        let _ = std::fs::remove_file(log.with_extension(file));
+    }
+    let recovery = dir.path().join("recovery-point-offset-checkpoint");
+    assert_eq!(std::fs::read_to_string(&recovery).unwrap(), "0\n1\nt 0 8\n");
+    let broker = Broker::start_on(dir, Options::default());
+    let mut client = broker.client();
+    assert_eq!(client.offset_as(4, &topic, 0, -1).offset, 8, "the end is where it was");
+    for (from, expected) in
+        [(0, &[0, 1, 5, 7][..]), (2, &[5, 7]), (4, &[5, 7]), (6, &[5, 7]), (8, &[])]
+    {
+        let data = client.fetch(&topic, 0, from);
+        assert_eq!((data.error_code, data.high_watermark), (ErrorCode::None, 8), "from {from}");
+        let read = records::read(&data.records.unwrap());
+        assert!(read.iter().map(|record| &record.offset).eq(expected), "from {from}: {read:?}");
+    }
+    for (time, offset) in [(1001, 1), (1002, 5), (3001, 7), (3003, -1)] {
+        assert_eq!(client.offset_as(7, &topic, 0, time).offset, offset, "at {time}");
+    }
+    assert_eq!(client.append(&topic, 0, batch(&[b"next"])), 8);
+}

@@ -144,6 +144,52 @@ fn a_waiting_fetch_does_not_delay_a_stop() {
     assert!(begun.elapsed() < SOON);
 }
 
+#[test]
+fn rule_46_a_reader_whose_limits_are_full_does_not_wait() {
+    for broker in brokers() {
+        let mut client = broker.client();
+        let topic = client.create("t", 2);
+        let one = batch_of_size(1000);
+        let size = one.len() as i32;
+        for index in [0, 1] {
+            for _ in 0..10 {
+                client.append(&topic, index, one.clone());
+            }
+        }
+        let both = [(0, 0), (1, 0)];
+        let end = [(0, 10), (1, 8)];
+        // (from, min bytes, max bytes, partition max bytes, whether it waits, batches)
+        let cases = [
+            // min_bytes is no more than max_bytes, which whole batches do not fill exactly.
+            (both, i32::MAX, 5 * size + 1, 1 << 20, false, 5),
+            (both, i32::MAX, size / 2, 1 << 20, false, 1),
+            // Of a partition counts what is wanted of it.
+            (both, 5 * size, 1 << 20, 2 * size + size / 2, false, 4),
+            (both, 5 * size + 1, 1 << 20, 2 * size + size / 2, true, 4),
+            (both, 10 * size, 1 << 20, 5 * size, false, 10),
+            (both, 10 * size + 1, 1 << 20, 5 * size, true, 10),
+            // What is there and no more.
+            (end, 2 * size, 1 << 20, 5 * size, false, 2),
+            (end, 2 * size + 1, 1 << 20, 5 * size, true, 2),
+        ];
+        for (at, (from, bytes_min, bytes_max, partition_bytes_max, waits, batches)) in
+            cases.into_iter().enumerate()
+        {
+            let mut request = waiting(&topic, &from, bytes_min, 400);
+            request.max_bytes = bytes_max;
+            for partition in &mut request.topics[0].partitions {
+                partition.partition_max_bytes = partition_bytes_max;
+            }
+            let begun = Instant::now();
+            let response: FetchResponse = client.call(&fetch::API, 12, &request);
+            let took = begun.elapsed();
+            assert_eq!(took > Duration::from_millis(350), waits, "case {at}: {took:?}");
+            let bytes: usize = sizes(&response).into_iter().sum();
+            assert_eq!(bytes as i32, batches * size, "case {at}");
+        }
+    }
+}
+
 // --- Bounds ----------------------------------------------------------------------------------
 
 #[test]
@@ -175,17 +221,7 @@ fn rule_47_bytes_are_bounded_but_the_first_batch_always_comes() {
             }
             let response: FetchResponse = client.call(&fetch::API, 12, &request);
             let told = sizes(&response);
-            if broker.options.shards == 1 {
-                assert_eq!(told, expected, "{bytes_max} {partition_bytes_max}");
-                continue;
-            }
-            // Two shards are read side by side, each within a share of the budget that is fixed
-            // before: whole batches, something in any case, the first of each shard at most beyond.
-            assert!(told.iter().all(|bytes| bytes % size == 0), "{told:?}");
-            assert!(told[1] + told[2] >= size, "{bytes_max} {partition_bytes_max}");
-            let most = (partition_bytes_max as usize).max(size);
-            assert!(told.iter().all(|bytes| *bytes <= most), "{told:?}");
-            assert!(told.iter().sum::<usize>() <= (bytes_max as usize).max(2 * size), "{told:?}");
+            assert_eq!(told, expected, "{bytes_max} {partition_bytes_max}");
         }
     }
 }
@@ -224,20 +260,6 @@ fn rule_51_leader_epochs_are_checked() {
     request.topics[0].partitions[0].last_fetched_epoch = 0;
     let data = client.fetch_as(12, &request);
     assert_eq!((data.diverging_epoch.epoch, data.diverging_epoch.end_offset), (-1, -1));
-}
-
-#[test]
-fn sessions_are_declined() {
-    let broker = Broker::start();
-    let mut client = broker.client();
-    let topic = client.create("t", 1);
-    let mut request = fetch_request(&topic, &[(0, 0)]);
-    (request.session_id, request.session_epoch) = (0, 0);
-    let response: FetchResponse = client.call(&fetch::API, 12, &request);
-    assert_eq!((response.session_id, response.error_code), (0, ErrorCode::None), "rule 49");
-    (request.session_id, request.session_epoch) = (5, 1);
-    let response: FetchResponse = client.call(&fetch::API, 12, &request);
-    assert_eq!(response.error_code, ErrorCode::FetchSessionIdNotFound);
 }
 
 // --- Cold data -------------------------------------------------------------------------------

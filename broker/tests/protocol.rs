@@ -198,6 +198,13 @@ fn rules_44_and_49b_records_are_empty_never_null_and_nothing_asked_for_is_missin
             assert_eq!(data.error_code.code(), code, "v{version} {index} {offset}");
             assert_eq!(data.records, Some(Vec::new()), "rule 44, v{version} {index} {offset}");
         }
+        // Who reads what is committed is told of no aborted transactions: an empty list, not none.
+        for (isolation_level, aborted) in [(0, None), (1, Some(0))] {
+            let request = fetch_request(&topic, &[(0, 0)]);
+            let request = fetch::FetchRequest { isolation_level, ..request };
+            let data = client.fetch_as(version, &request);
+            assert_eq!(data.aborted_transactions.map(|list| list.len()), aborted, "v{version}");
+        }
         // Every partition asked for is in the answer (rule 49b).
         let request = fetch_request(&topic, &[(0, 0), (5, 0), (0, 1)]);
         let response: fetch::FetchResponse = client.call(&fetch::API, version, &request);

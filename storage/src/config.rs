@@ -25,9 +25,11 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// `segment.index.bytes`: the log rolls when an index would grow past it.
     pub segment_index_bytes: u64,
-    /// Space is allocated ahead of the writer in pieces of at most this size: the first is of
-    /// [`ALLOCATE_FIRST_BYTES`], each after it of what there is already.
+    /// Space is allocated ahead of the writer in pieces of at most this size: each of what there is
+    /// already.
     pub allocate_bytes: u64,
+    /// The first piece.
+    pub allocate_first_bytes: u64,
     /// When a batch counts as durable.
     pub durability: Durability,
     /// Writes in flight for one segment at a time.
@@ -49,8 +51,6 @@ pub struct LogConfig {
     pub planted: Option<Planted>,
 }
 
-/// The first piece of space that a segment is given, bytes.
-pub const ALLOCATE_FIRST_BYTES: u64 = 64 << 10;
 /// `segment.bytes`, Kafka's default.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 1 << 30;
 /// The largest `segment.bytes`: positions in an index are signed 32-bit numbers.
@@ -66,6 +66,7 @@ impl Default for LogConfig {
             index_interval_bytes: 4096,
             segment_index_bytes: 10 << 20,
             allocate_bytes: 64 << 20,
+            allocate_first_bytes: 64 << 10,
             durability: Durability::Written,
             inflight_writes_max: 4,
             write_bytes_max: 1 << 20,
@@ -102,6 +103,8 @@ impl LogConfig {
         assert!(self.segment_bytes <= SEGMENT_BYTES_MAX, "segment.bytes is too large");
         assert!(self.allocate_bytes >= BLOCK_BYTES, "allocate_bytes is too small");
         assert!(self.allocate_bytes.is_multiple_of(BLOCK_BYTES), "allocation is in blocks");
+        assert!(self.allocate_first_bytes >= BLOCK_BYTES, "allocate_first_bytes is too small");
+        assert!(self.allocate_first_bytes.is_multiple_of(BLOCK_BYTES), "allocation is in blocks");
         assert!(self.write_bytes_max >= BLOCK_BYTES, "write_bytes_max is too small");
         assert!(self.write_bytes_max.is_multiple_of(BLOCK_BYTES), "writes are in blocks");
         assert!(self.gather_bytes >= BLOCK_BYTES, "gather_bytes is too small");

@@ -8,6 +8,7 @@
 //! is the same thing with another [`Origin`]; one that goes on with a session (KIP-227) looks at
 //! less ([`sessions`]).
 
+mod enough;
 mod sessions;
 
 use std::sync::Arc;
@@ -370,7 +371,8 @@ impl Shell {
             Reader::Session(session) => self.fetch_sessions.get(session).is_some(),
             _ => false,
         };
-        let bytes: usize = pending.results.iter().map(Fetched::bytes).sum();
+        let counted = pending.asks.iter().zip(&pending.results);
+        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it)).sum();
         let told = |r: &Fetched| !r.error.is_none() || r.diverging.is_some();
         let enough = bytes >= pending.bytes_min
             || pending.results.iter().any(told)

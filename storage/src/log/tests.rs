@@ -39,6 +39,7 @@ fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 1 << 20,
         allocate_bytes: 256 << 10,
+        allocate_first_bytes: 256 << 10,
         gather_bytes: 16 << 10,
         write_bytes_max: 64 << 10,
         ..LogConfig::default()

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use super::{EPOCHS_NAME, Log, MID_SNAPSHOTS_MAX, Pending, Purpose};
-use crate::config::{ALLOCATE_FIRST_BYTES, Durability, LogConfig};
+use crate::config::{Durability, LogConfig};
 use crate::ops::{BLOCK_BYTES, Chunk, DiskKind, DiskOp, Memory};
 use crate::segment::{
     Checkpoint, FileState, Flight, FlightState, SealStep, Segment, Writer, file_name,
@@ -283,7 +283,7 @@ fn size_max(config: &LogConfig) -> u64 {
 /// The piece of space that a segment of `size` bytes is given next: as much as it has, so that ten
 /// thousand partitions of a few records each do not fill the disk.
 fn piece_for(config: &LogConfig, size: u64) -> u64 {
-    let first = ALLOCATE_FIRST_BYTES.min(config.allocate_bytes);
+    let first = config.allocate_first_bytes.min(config.allocate_bytes);
     block_ceil(size).clamp(first, config.allocate_bytes)
 }
 
