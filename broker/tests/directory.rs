@@ -11,6 +11,7 @@ use common::records::{self, batch, idempotent};
 use common::{Broker, Dir, Options};
 use ringlog_broker::config::Advertise;
 use ringlog_wire::api::metadata::{self, MetadataRequest, MetadataResponse};
+use ringlog_wire::batch::{Batch, Compression};
 use ringlog_wire::{ErrorCode, Uuid};
 
 /// Every file's content, by path.

@@ -98,8 +98,7 @@ impl Bench {
             timed("grow", || grow(&mut client, &name, partitions as i32));
         }
         let all = MetadataRequest { topics: None, ..MetadataRequest::default() };
-        let told: MetadataResponse =
-            timed("metadata", || client.call(&metadata::API, 12, &all));
+        let told: MetadataResponse = timed("metadata", || client.call(&metadata::API, 12, &all));
         let told = told.topics.iter().find(|told| told.topic_id == topic.id).expect("told");
         let indexes = told.partitions.iter().map(|partition| partition.partition_index);
         assert!(indexes.eq(0..partitions as i32), "each once, in order");
@@ -184,8 +183,7 @@ impl Bench {
         let far = |index: i32| index % 5 == 4;
         let new = |index: i32| index % 5 == 3;
         let from = |index: &i32| (*index, if far(*index) { 99 } else { 0 });
-        let mut request =
-            fetch_request(&self.topic, &indexes.iter().map(from).collect::<Vec<_>>());
+        let mut request = fetch_request(&self.topic, &indexes.iter().map(from).collect::<Vec<_>>());
         for partition in &mut request.topics[0].partitions {
             partition.current_leader_epoch = i32::from(new(partition.partition));
         }
@@ -220,8 +218,7 @@ impl Bench {
 
     fn incremental(&mut self, what: &str, request: &FetchRequest) -> Vec<(i32, i16, usize)> {
         let what = format!("{what} of {}", self.ends.len());
-        let response: FetchResponse =
-            timed(&what, || self.client.call(&fetch::API, 12, request));
+        let response: FetchResponse = timed(&what, || self.client.call(&fetch::API, 12, request));
         assert_eq!((response.error_code.code(), response.session_id), (OK, request.session_id));
         let told = response.responses.iter().flat_map(|topic| &topic.partitions);
         let told = told.map(|data| {
@@ -241,8 +238,7 @@ impl Bench {
         let mut request = fetch_request(&self.topic, &from);
         (request.session_id, request.session_epoch) = (0, 0);
         let what = format!("fetch that begins a session of {}", indexes.len());
-        let response: FetchResponse =
-            timed(&what, || self.client.call(&fetch::API, 12, &request));
+        let response: FetchResponse = timed(&what, || self.client.call(&fetch::API, 12, &request));
         assert!(response.session_id > 0, "there is room for a session");
         let told: Vec<_> = response.responses[0]
             .partitions
@@ -269,7 +265,8 @@ impl Bench {
             .collect();
         let size = |index: i32| batch(&[index.to_string().as_bytes()]).len();
         for index in &moving {
-            let offset = self.client.append(&self.topic, *index, batch(&[index.to_string().as_bytes()]));
+            let offset =
+                self.client.append(&self.topic, *index, batch(&[index.to_string().as_bytes()]));
             assert_eq!(offset, self.ends[*index as usize]);
             self.ends[*index as usize] += 1;
         }
@@ -403,8 +400,7 @@ fn every_partition_is_answered_once_in_the_order_asked() {
 #[test]
 fn ten_thousand_partitions_in_one_request() {
     let count = std::env::var("RINGLOG_PARTITIONS").map_or(10_000, |text| text.parse().unwrap());
-    let options =
-        Options { memory: "256M", ..Options::two_shards(Advertise::Node) };
+    let options = Options { memory: "256M", ..Options::two_shards(Advertise::Node) };
     let broker = Broker::start_on(dir("ten-thousand"), options);
     let before = resident_bytes();
     let mut bench = Bench::new(&broker, count);

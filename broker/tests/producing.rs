@@ -158,9 +158,9 @@ fn records_of(bytes: &[u8]) -> Vec<Told> {
     let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
     let told = batch.records().map(|record| {
         let record = record.expect("a good record");
-        let headers = record.headers().map(|(name, value)| {
-            (String::from_utf8(name.to_vec()).expect("text"), owned(value))
-        });
+        let headers = record
+            .headers()
+            .map(|(name, value)| (String::from_utf8(name.to_vec()).expect("text"), owned(value)));
         let time = header.base_timestamp + record.timestamp_delta;
         (time, owned(record.key), owned(record.value), headers.collect())
     });
@@ -213,7 +213,8 @@ fn rule_58_offsets_are_dense_and_the_end_is_the_last_plus_1() {
     let mut client = target.client();
     let mut end = 0;
     for count in [1, 2, 100, 1, 7] {
-        for (acks, codec) in [(1, Compression::None), (-1, Compression::Lz4), (0, Compression::Zstd)]
+        for (acks, codec) in
+            [(1, Compression::None), (-1, Compression::Lz4), (0, Compression::Zstd)]
         {
             let plain = batch(&vec![b"v".as_slice(); count]);
             let request = produce_request(acks, &topic, 0, compressed(&plain, codec, 1));
@@ -598,8 +599,7 @@ fn unknown_partitions_come_before_all_other_refusals() {
     let topic = target.topic(&[]);
     let mut client = target.client();
     let parts = [(0, batch(&[b"v"])), (1, batch(&[b"v"])), (-1, Vec::new())];
-    let response: ProduceResponse =
-        client.call(&produce::API, 9, &produce_to(5, &topic, &parts));
+    let response: ProduceResponse = client.call(&produce::API, 9, &produce_to(5, &topic, &parts));
     assert_eq!(codes(&response), [21, 3, 3]);
     check(&target, &topic, vec![case("nothing was written", batch(&[b"v"]), "0")]);
     assert_eq!(client.offset_as(4, &topic, 0, -1).offset, 1);

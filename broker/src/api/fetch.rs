@@ -79,6 +79,8 @@ pub struct PendingFetch {
     pass: u32,
     bytes_min: usize,
     bytes_max: usize,
+    /// It reads what is committed (isolation level 1), and is told of aborted transactions.
+    is_committed: bool,
     deadline: Instant,
     /// There is more since this pass began.
     woken: bool,
@@ -106,7 +108,9 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         _ => match shell.go_on_with_session(core, &view) {
             Ok(Some(session)) => Reader::Session(session),
             Ok(None) => Reader::Sessionless,
-            Err(code) => return Outcome::Reply(reply(to, (code, 0), &[], Vec::new(), shell)),
+            Err(code) => {
+                return Outcome::Reply(reply(to, (code, 0), false, &[], Vec::new(), shell));
+            }
         },
     };
     let pending = plan(shell, core, to, &view, reader);
@@ -144,6 +148,7 @@ fn plan(
         pass: 0,
         bytes_min: at_least_0(view.min_bytes()).min(bytes_max),
         bytes_max,
+        is_committed: view.isolation_level() == 1,
         deadline: core.now() + wait,
         woken: false,
     };
@@ -459,7 +464,8 @@ impl Shell {
         let Some(mut pending) = self.fetches.remove(key) else { return };
         self.deadlines.remove(&(pending.deadline, key));
         let Origin::Client(to) = pending.origin else { return };
-        let mut results = within(std::mem::take(&mut pending.results), pending.bytes_max);
+        let results = std::mem::take(&mut pending.results);
+        let mut results = within(results, &pending.asks, pending.bytes_max);
         if let Some(session) = self.sessions.get_mut(&to.conn) {
             session.fetches.retain(|other| *other != key);
         }
@@ -478,7 +484,7 @@ impl Shell {
         };
         let gone = session == 0 && matches!(pending.reader, Reader::Session(_));
         let error = if gone { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
-        let reply = reply(to, (error, session), &topics, results, self);
+        let reply = reply(to, (error, session), pending.is_committed, &topics, results, self);
         self.reply(core, to.conn, to.sequence, Some(reply));
     }
 
@@ -495,6 +501,7 @@ impl Shell {
             reader: Reader::Sessionless,
             topics: Vec::new(),
             bytes_max,
+            is_committed: false,
             asks: asks.into_iter().zip(places).collect(),
             results: Vec::new(),
             outstanding: 0,
@@ -572,12 +579,16 @@ impl Shell {
 /// Keeps the answer within `bytes_max`, in request order; the first partition that has anything
 /// gives at least what it has (rule 47). Only partitions read side by side on several shards can go
 /// beyond.
-fn within(mut results: Vec<Fetched>, bytes_max: usize) -> Vec<Fetched> {
+fn within(
+    mut results: Vec<Fetched>,
+    asks: &[(FetchAsk, Result<Place, ErrorCode>)],
+    bytes_max: usize,
+) -> Vec<Fetched> {
     let mut left = bytes_max;
     let mut found = false;
-    for result in &mut results {
+    for (result, (ask, _)) in results.iter_mut().zip(asks) {
         let bytes = result.bytes();
-        if found && bytes > left {
+        if found && bytes > left.min(ask.bytes_max) {
             result.slices.clear();
             continue;
         }
@@ -590,6 +601,7 @@ fn within(mut results: Vec<Fetched>, bytes_max: usize) -> Vec<Fetched> {
 fn reply(
     to: ReplyTo,
     (error, session): (ErrorCode, i32),
+    is_committed: bool,
     topics: &[(Arc<TopicName>, usize)],
     results: Vec<Fetched>,
     shell: &Shell,
@@ -613,6 +625,8 @@ fn reply(
                 last_stable_offset: fetched.high_watermark,
                 log_start_offset: fetched.log_start,
                 high_watermark: fetched.high_watermark,
+                // An empty list and none are not the same to readers (rule 49b).
+                aborted_transactions: is_committed.then_some(&[]),
                 diverging_epoch: fetched.diverging,
                 current_leader: leader,
                 ..PartitionResult::error(index, fetched.error)

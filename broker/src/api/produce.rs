@@ -348,12 +348,7 @@ impl Shell {
     }
 
     /// Another shard has refused a part of a request of `conn` with acks = 0.
-    pub(crate) fn produce_unheard(
-        &mut self,
-        core: &mut ShardCore,
-        conn: ConnId,
-        error: ErrorCode,
-    ) {
+    pub(crate) fn produce_unheard(&mut self, core: &mut ShardCore, conn: ConnId, error: ErrorCode) {
         // Several shards may have refused.
         if self.sessions.get(&conn).is_some_and(|session| !session.closing) {
             self.refuse(core, conn, &unheard(error));

@@ -119,7 +119,8 @@ impl Client {
     /// Deletes a topic.
     pub fn delete(&mut self, name: &str) {
         let topics = vec![DeleteTopicState { name: Some(name.into()), topic_id: Uuid::ZERO }];
-        let request = DeleteTopicsRequest { topics, timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
+        let request =
+            DeleteTopicsRequest { topics, timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
         let response: DeleteTopicsResponse = self.call(&api::delete_topics::API, 6, &request);
         assert_eq!(response.responses[0].error_code, ErrorCode::None, "{response:?}");
     }
