@@ -283,7 +283,7 @@ fn rules_51_and_52_offset_for_leader_epoch() {
 }
 
 #[test]
-fn rule_43_describe_producers() {
+fn describe_producers_tells_who_writes() {
     for broker in brokers() {
         let mut client = broker.client();
         let topic = client.create("t", 2);

@@ -366,8 +366,8 @@ impl Bench {
     }
 }
 
-/// In memory, where there is such a place: on a disk, a partition costs milliseconds of flushes when
-/// it is made, which is not what is tested here.
+/// In memory, where there is such a place: on a disk, a partition costs milliseconds of flushes
+/// when it is made, which is not what is tested here.
 fn dir(name: &str) -> Dir {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {

@@ -1,6 +1,6 @@
 //! Produce over the wire, beyond what becomes of one batch: offsets, epochs, headers, the
-//! coordinators' topics, and what an idempotent producer can rely on (rules 11, 16, 23, 24, 28 to 31,
-//! 58). Those of one shard were put to Apache Kafka 4.3.1 first: see `records.rs`.
+//! coordinators' topics, and what an idempotent producer can rely on (rules 11, 16, 23, 24, 28 to
+//! 31, 58). Those of one shard were put to Apache Kafka 4.3.1 first: see `records.rs`.
 
 mod common;
 
@@ -174,7 +174,8 @@ fn rule_23_time_deltas_are_varlongs_and_headers_may_be_null() {
     // 50 years between neighbours: more than 32 bits of milliseconds, up and down.
     let times = [now, 0, 1 << 40, 1, now - (1 << 33), now];
     let long = vec![b'h'; 70_000];
-    let headers: [&[(&str, Option<&[u8]>)]; 6] = [
+    type Headers<'a> = &'a [(&'a str, Option<&'a [u8]>)];
+    let headers: [Headers<'_>; 6] = [
         &[],
         &[("null", None)],
         &[("empty", Some(b"")), ("null", None), ("null", Some(b"twice"))],
@@ -339,6 +340,33 @@ fn check_codes(seen: &mut Vec<i16>, response: &ProduceResponse) {
     }
 }
 
+/// Good, bad and impossible batches of producer 5.
+fn idempotent_batches() -> Vec<Vec<u8>> {
+    let good = |n| idempotent(5, 0, n, 1);
+    let large = reheaded(&batch_of_size(1_100_000), |header| {
+        (header.producer_id, header.producer_epoch, header.base_sequence) = (5, 0, 0);
+    });
+    vec![
+        good(0),
+        good(0),
+        good(7),
+        good(-3),
+        records::rebodied(&good(1), Compression::Lz4, b"no frame"),
+        [&good(1)[..60], &[0x55; 40]].concat(),
+        idempotent(5, 1, 3, 1),
+        idempotent(5, 3, 0, 1),
+        idempotent(5, 2, 0, 1),
+        idempotent(5, -1, 0, 1),
+        idempotent(i64::MAX, i16::MAX, i32::MAX, 3),
+        good(0)[..40].to_vec(),
+        compressed(&good(1), Compression::Zstd, 1),
+        reheaded(&good(1), |header| header.attributes |= 16),
+        reheaded(&good(1), |header| header.attributes |= 32),
+        reheaded(&good(1), |header| header.records_count = 9),
+        large,
+    ]
+}
+
 #[test]
 fn rule_28_no_idempotent_batch_is_answered_with_an_unknown_error() {
     let mut seen = Vec::new();
@@ -347,29 +375,8 @@ fn rule_28_no_idempotent_batch_is_answered_with_an_unknown_error() {
         let broker = Broker::start_with(options);
         let mut client = broker.client();
         let topic = client.create("t", 4);
+        let batches = idempotent_batches();
         let good = |n| idempotent(5, 0, n, 1);
-        let large = reheaded(&batch_of_size(1_100_000), |header| {
-            (header.producer_id, header.producer_epoch, header.base_sequence) = (5, 0, 0);
-        });
-        let batches = [
-            good(0),
-            good(0),
-            good(7),
-            good(-3),
-            records::rebodied(&good(1), Compression::Lz4, b"no frame"),
-            [&good(1)[..60], &[0x55; 40]].concat(),
-            idempotent(5, 1, 3, 1),
-            idempotent(5, 3, 0, 1),
-            idempotent(5, 2, 0, 1),
-            idempotent(5, -1, 0, 1),
-            idempotent(i64::MAX, i16::MAX, i32::MAX, 3),
-            good(0)[..40].to_vec(),
-            compressed(&good(1), Compression::Zstd, 1),
-            reheaded(&good(1), |header| header.attributes |= 16),
-            reheaded(&good(1), |header| header.attributes |= 32),
-            reheaded(&good(1), |header| header.records_count = 9),
-            large,
-        ];
         for version in produce::API.versions() {
             for records in &batches {
                 for (index, acks) in [(0, -1), (1, 1), (2, -1), (3, 1), (9, 1), (0, 7)] {
