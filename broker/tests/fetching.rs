@@ -226,20 +226,6 @@ fn leader_epochs_are_checked() {
     assert_eq!((data.diverging_epoch.epoch, data.diverging_epoch.end_offset), (-1, -1));
 }
 
-#[test]
-fn sessions_are_declined() {
-    let broker = Broker::start();
-    let mut client = broker.client();
-    let topic = client.create("t", 1);
-    let mut request = fetch_request(&topic, &[(0, 0)]);
-    (request.session_id, request.session_epoch) = (0, 0);
-    let response: FetchResponse = client.call(&fetch::API, 12, &request);
-    assert_eq!((response.session_id, response.error_code), (0, ErrorCode::None), "rule 49");
-    (request.session_id, request.session_epoch) = (5, 1);
-    let response: FetchResponse = client.call(&fetch::API, 12, &request);
-    assert_eq!(response.error_code, ErrorCode::FetchSessionIdNotFound);
-}
-
 // --- Cold data -------------------------------------------------------------------------------
 
 /// Reads a partition from its start to its end, `bytes_max` a time.
