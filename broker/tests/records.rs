@@ -444,6 +444,14 @@ fn rule_17_log_append_time() {
             case("plain", good(), "0 +time"),
             case("lz4", compressed(&good(), Compression::Lz4, 0), "0 +time"),
             case("any timestamps", far, "0 +time"),
+        ],
+    );
+    // The newest batch shall have a time of its own.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    check(
+        &target,
+        &topic,
+        vec![
             case("once", once.clone(), "0 +time"),
             case("again", once.clone(), "0 @9 +time"),
             case("the broker's time from a client", marked, "32 [0, 1, 2]"),
