@@ -38,7 +38,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let to = request.reply_to();
     let finish = move |shell: &mut Shell, core: &mut ShardCore, answers| {
         let response = response(&view, answers);
-        to.send(shell, core, |out| response.encode(to.version, out));
+        to.send(shell, core, &response);
     };
     shell.ask(core, questions, Box::new(finish));
     Outcome::Parked
