@@ -208,7 +208,7 @@ impl FetchSession {
         }
     }
 
-    /// The reader is told this. What has records goes behind the others, so that all get their turn.
+    /// The reader is told this. What has records goes behind the others: all get their turn.
     pub fn tell(&mut self, place: u32, seen: &Seen) {
         let Some(Some(entry)) = self.entries.get_mut(place as usize) else { return };
         entry.told = (seen.high_watermark, seen.log_start);

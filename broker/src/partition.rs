@@ -289,8 +289,8 @@ impl<M: Memory> Partition<M> {
         (end.epoch < epoch || end.end_offset < offset).then_some((end.epoch, end.end_offset))
     }
 
-    /// Where the largest epoch at or below `epoch` ends; `None` when there is none, or none that new
-    /// (rule 52). The present epoch is known from its first moment, before its first batch.
+    /// Where the largest epoch at or below `epoch` ends; `None` when there is none, or none that
+    /// new (rule 52). The present epoch is known from its first moment, before its first batch.
     pub fn end_of_epoch(&self, epoch: i32) -> Option<EpochEnd> {
         let end_offset = self.log.end_offset();
         let written = self.log.epochs().latest().map_or(-1, |latest| latest.epoch);

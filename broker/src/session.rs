@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::fair::Share;
 use crate::slab::Key;
 
+use ringlog_wire::error::ErrorCode;
 use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
 
 /// Requests of one connection that may wait for their replies at once.
@@ -28,11 +29,13 @@ pub struct Reply<S> {
     pub bytes: Vec<u8>,
     /// Records: each goes out before `bytes[at]`, ascending.
     pub splices: Vec<(usize, S)>,
+    /// The error codes that it says, for the counters; Produce and Fetch count their own.
+    pub errors: Vec<ErrorCode>,
 }
 
 impl<S> From<Vec<u8>> for Reply<S> {
     fn from(bytes: Vec<u8>) -> Reply<S> {
-        Reply { bytes, splices: Vec::new() }
+        Reply { bytes, splices: Vec::new(), errors: Vec::new() }
     }
 }
 

@@ -291,11 +291,11 @@ fn settings_outlive_a_restart() {
     assert_eq!(value(&mut client, TOPIC, "t", "retention.ms"), ("77".into(), 1));
     assert_eq!(value(&mut client, BROKER, "1", "log.retention.bytes"), ("99".into(), 2));
     assert_eq!(value(&mut client, TOPIC, "t", "min.insync.replicas"), ("2".into(), 3));
-    let refused = client.produce(&topic, 0, batch_of_size(400)).error_code;
-    assert_eq!(refused, ErrorCode::MessageTooLarge);
     let refused = client.produce(&topic, 0, batch(&[b"a"])).error_code;
     assert_eq!(refused, ErrorCode::NotEnoughReplicas);
     set(&mut client, TOPIC, "t", &["min.insync.replicas=1"]);
+    let refused = client.produce(&topic, 0, batch_of_size(400)).error_code;
+    assert_eq!(refused, ErrorCode::MessageTooLarge);
     client.append(&topic, 0, batch(&[b"a"]));
 }
 
@@ -363,8 +363,8 @@ fn rule_62_what_kafka_refuses_to_create() {
     client.create("t1", 1);
     client.create("d.e", 1);
     use ErrorCode::{
-        InvalidConfig, InvalidPartitions, InvalidReplicaAssignment, InvalidReplicationFactor,
-        InvalidRequest, InvalidTopicException, PolicyViolation, TopicAlreadyExists,
+        InvalidPartitions, InvalidReplicationFactor, InvalidRequest, InvalidTopicException,
+        PolicyViolation, TopicAlreadyExists,
     };
     let long = "a".repeat(250);
     let counts: &[(&str, i32, i16, ErrorCode, &str)] = &[
@@ -388,6 +388,12 @@ fn rule_62_what_kafka_refuses_to_create() {
     for (name, partitions, replicas, code, text) in counts {
         refuse(&mut client, topic(name, *partitions, *replicas, &[]), *code, text);
     }
+}
+
+#[test]
+fn rule_63_settings_that_kafka_refuses_to_create_with() {
+    let broker = Broker::start();
+    let mut client = broker.client();
     for (config, text) in [
         ("nope=1", "Unknown topic config name: nope"),
         ("retention.ms=x", "Not a number of type LONG"),
@@ -409,8 +415,15 @@ fn rule_62_what_kafka_refuses_to_create() {
         ("compression.gzip.level=10", "between 1 and 9 or equal to -1"),
         ("segment.index.bytes=3", "Value must be at least 4"),
     ] {
-        refuse(&mut client, topic("a", 1, 1, &[config]), InvalidConfig, text);
+        refuse(&mut client, topic("a", 1, 1, &[config]), ErrorCode::InvalidConfig, text);
     }
+}
+
+#[test]
+fn rule_62_assignments_that_kafka_refuses() {
+    use ErrorCode::{InvalidReplicaAssignment, InvalidRequest};
+    let broker = Broker::start();
+    let mut client = broker.client();
     for (partitions, replicas, assignments, code, text) in [
         (-1, 1, vec![(0, vec![1])], InvalidRequest, "replication factor was not set to -1"),
         (1, -1, vec![(0, vec![1])], InvalidRequest, "numPartitions was not set to -1"),

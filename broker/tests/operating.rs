@@ -13,6 +13,7 @@ use common::records::{batch, batch_of_size};
 use common::{Broker, Options, PATIENCE, eventually};
 use ringlog_broker::config::Advertise;
 use ringlog_wire::ErrorCode;
+use ringlog_wire::api::delete_topics::{self, DeleteTopicsRequest, DeleteTopicsResponse};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -140,6 +141,14 @@ fn errors_are_counted_under_kafkas_names() {
     let refused = client.produce(&topic, 0, vec![0; 100]);
     assert_ne!(refused.error_code, ErrorCode::None);
     assert_eq!(client.fetch(&topic, 0, 77).error_code, ErrorCode::OffsetOutOfRange);
+    let request = DeleteTopicsRequest {
+        topic_names: vec!["no".into(), "nor".into()],
+        timeout_ms: 5000,
+        ..DeleteTopicsRequest::default()
+    };
+    // Whatever answers, its errors are counted, each as often as it was said.
+    let unknown: DeleteTopicsResponse = client.call(&delete_topics::API, 5, &request);
+    assert_eq!(unknown.responses.len(), 2);
     let page = scrape_anew(&broker);
     let errors = "kafka_network_requestmetrics_errors_total";
     let of = |request, code: ErrorCode| {
@@ -147,6 +156,7 @@ fn errors_are_counted_under_kafkas_names() {
     };
     assert_eq!(of("Produce", refused.error_code), Some(1.0));
     assert_eq!(of("Fetch", ErrorCode::OffsetOutOfRange), Some(1.0));
+    assert_eq!(of("DeleteTopics", ErrorCode::UnknownTopicOrPartition), Some(2.0));
     for name in [
         "kafka_server_brokertopicmetrics_failedproducerequests_total",
         "kafka_server_brokertopicmetrics_failedfetchrequests_total",

@@ -66,18 +66,26 @@ fn rule_14_one_batch_of_magic_2_and_zstd_from_v7_on() {
     );
 }
 
+type Change = fn(&mut ringlog_wire::batch::BatchHeader);
+
+/// Three records, with another header.
+fn header(change: Change) -> Vec<u8> {
+    reheaded(&good(), change)
+}
+
+/// The same, compressed.
+fn small(change: Change) -> Vec<u8> {
+    reheaded(&compressed(&good(), Compression::Lz4, 0), change)
+}
+
 #[test]
 fn rule_15_headers_that_contradict() {
     let target = Target::start();
     let topic = target.topic(&[]);
-    let header = |change: fn(&mut ringlog_wire::batch::BatchHeader)| reheaded(&good(), change);
     let flipped = |at: usize| {
         let mut bytes = good();
         bytes[at] ^= 1;
         bytes
-    };
-    let small = |change: fn(&mut ringlog_wire::batch::BatchHeader)| {
-        reheaded(&compressed(&good(), Compression::Lz4, 0), change)
     };
     check(
         &target,
@@ -110,6 +118,18 @@ fn rule_15_headers_that_contradict() {
                 small(|h| (h.records_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1)),
                 "87",
             ),
+        ],
+    );
+}
+
+#[test]
+fn rule_15_headers_that_promise_what_they_may_not() {
+    let target = Target::start();
+    let topic = target.topic(&[]);
+    check(
+        &target,
+        &topic,
+        vec![
             case("last offset delta -1", header(|h| h.last_offset_delta = -1), "87"),
             case("last offset delta 9", header(|h| h.last_offset_delta = 9), "87"),
             case("control", header(|h| h.attributes |= 0x20), "87"),
@@ -171,16 +191,34 @@ fn raw_body(records: &[&[u8]]) -> Vec<u8> {
     body
 }
 
+/// Three records of these bytes: attributes, timestamp delta, offset delta, key length, value
+/// length, headers.
+fn three(second: &[u8], third: &[u8]) -> Vec<u8> {
+    rebodied(&good(), Compression::None, &raw_body(&[FIRST, second, third]))
+}
+const FIRST: &[u8] = &[0, 0, 0, 1, 2, b'v', 0];
+
 #[test]
 fn rule_15_records_that_contradict() {
     let target = Target::start();
     let topic = target.topic(&[]);
-    // attributes, timestamp delta, offset delta, key length, value length, headers
-    let first: &[u8] = &[0, 0, 0, 1, 2, b'v', 0];
-    let three = |second: &[u8], third: &[u8]| {
-        rebodied(&good(), Compression::None, &raw_body(&[first, second, third]))
-    };
-    let plain: Vec<(&'static str, Vec<u8>, &'static str)> = vec![
+    let mut cases = Vec::new();
+    for (what, bytes, expected) in contradictions() {
+        let (batch, _) = Batch::parse(&bytes).unwrap();
+        let gzip = gzipped(batch.body());
+        let plain = case(what, bytes.clone(), expected);
+        let gzip = case(what, rebodied(&good(), Compression::Gzip, &gzip), expected);
+        // Kafka stores wrong offset deltas, or, in a compressed batch, fails on them.
+        match what.starts_with("offset") {
+            true => cases.extend([plain.but_kafka_says("0"), gzip.but_kafka_says("-1")]),
+            false => cases.extend([plain, gzip]),
+        }
+    }
+    check(&target, &topic, cases);
+}
+
+fn contradictions() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    vec![
         ("good", three(&[0, 0, 2, 1, 2, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]), "0"),
         ("offset delta twice", three(&[0, 0, 0, 1, 2, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]), "87"),
         ("offset delta skips", three(&[0, 0, 4, 1, 2, b'v', 0], &[0, 0, 6, 1, 2, b'v', 0]), "87"),
@@ -225,7 +263,7 @@ fn rule_15_records_that_contradict() {
         ),
         (
             "a record missing",
-            rebodied(&good(), Compression::None, &raw_body(&[first, &[0, 0, 2, 1, 2, b'v', 0]])),
+            rebodied(&good(), Compression::None, &raw_body(&[FIRST, &[0, 0, 2, 1, 2, b'v', 0]])),
             "87",
         ),
         (
@@ -234,7 +272,7 @@ fn rule_15_records_that_contradict() {
                 &good(),
                 Compression::None,
                 &[
-                    raw_body(&[first, &[0, 0, 2, 1, 2, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]]),
+                    raw_body(&[FIRST, &[0, 0, 2, 1, 2, b'v', 0], &[0, 0, 4, 1, 2, b'v', 0]]),
                     vec![0],
                 ]
                 .concat(),
@@ -242,20 +280,7 @@ fn rule_15_records_that_contradict() {
             "87",
         ),
         ("no body", rebodied(&good(), Compression::None, &[]), "87"),
-    ];
-    let mut cases = Vec::new();
-    for (what, bytes, expected) in plain {
-        let (batch, _) = Batch::parse(&bytes).unwrap();
-        let gzip = gzipped(batch.body());
-        let plain = case(what, bytes.clone(), expected);
-        let gzip = case(what, rebodied(&good(), Compression::Gzip, &gzip), expected);
-        // Kafka stores wrong offset deltas, or, in a compressed batch, fails on them.
-        match what.starts_with("offset") {
-            true => cases.extend([plain.but_kafka_says("0"), gzip.but_kafka_says("-1")]),
-            false => cases.extend([plain, gzip]),
-        }
-    }
-    check(&target, &topic, cases);
+    ]
 }
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
@@ -341,6 +366,17 @@ fn rule_18_timestamps() {
                 case("none", records_at(&[-1, -1], |_| true), "0"),
             ],
         ),
+    ] {
+        let topic = target.topic(&settings);
+        check(&target, &topic, cases);
+    }
+}
+
+#[test]
+fn rule_18_timestamps_and_keys_of_compacted_topics() {
+    let target = Target::start();
+    let now = now_ms();
+    for (settings, cases) in [
         (
             vec![("cleanup.policy", "compact"), ("message.timestamp.before.max.ms", "60000")],
             vec![
@@ -408,6 +444,14 @@ fn rule_17_log_append_time() {
             case("plain", good(), "0 +time"),
             case("lz4", compressed(&good(), Compression::Lz4, 0), "0 +time"),
             case("any timestamps", far, "0 +time"),
+        ],
+    );
+    // The newest batch shall have a time of its own.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    check(
+        &target,
+        &topic,
+        vec![
             case("once", once.clone(), "0 +time"),
             case("again", once.clone(), "0 @9 +time"),
             case("the broker's time from a client", marked, "32 [0, 1, 2]"),
@@ -508,9 +552,8 @@ fn rule_19_sizes() {
     );
 }
 
-#[test]
-fn rule_20_recompression() {
-    let target = Target::start();
+/// A batch worth compressing, of an idempotent producer.
+fn large() -> Vec<u8> {
     let now = now_ms();
     let text: Vec<Vec<u8>> = (0..200).map(|n| format!("value {n} of many").into_bytes()).collect();
     let mut builder = BatchBuilder::new(BatchOptions {
@@ -522,7 +565,13 @@ fn rule_20_recompression() {
     for (at, value) in text.iter().enumerate() {
         builder.push(now - 1000 + at as i64 % 7, Some(b"k"), Some(value), &[("h", None)]);
     }
-    let plain = builder.finish();
+    builder.finish()
+}
+
+#[test]
+fn rule_20_recompression() {
+    let target = Target::start();
+    let plain = large();
     let (sent, _) = Batch::parse(&plain).unwrap();
     for (kind, codec) in [("uncompressed", 0), ("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)]
     {

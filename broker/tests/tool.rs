@@ -57,11 +57,25 @@ fn topics_are_looked_after_from_the_command_line() {
     bad(&["alter", "--topic", "orders"], "--partitions");
     let (code, out, _) = topic(&broker, &["describe", "--topic", "orders"]);
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!((code, lines.len()), (0, 5), "{out}");
+    assert_eq!((code, lines.len()), (0, 6), "{out}");
     assert!(lines[0].starts_with("topic orders  id ") && lines[0].contains("partitions 3"));
-    assert!(lines[1].contains("PARTITION") && lines[1].contains("LEADER"), "{out}");
-    assert!(lines[4].trim_start().starts_with("2 "), "{out}");
+    assert!(lines[2].contains("PARTITION") && lines[2].contains("LEADER"), "{out}");
+    assert!(lines[5].trim_start().starts_with("2 "), "{out}");
     bad(&["describe", "--topic", "nope"], "does not exist");
+    let altered = "topic orders has its settings\n";
+    good(&["alter", "--topic", "orders", "--config", "retention.ms=60000"], altered);
+    let own = |expected: &[&str]| {
+        let (_, out, _) = topic(&broker, &["describe", "--topic", "orders"]);
+        let own: Vec<&str> = out.lines().map(str::trim).filter(|line| line.contains('=')).collect();
+        assert_eq!(own, expected, "{out}");
+    };
+    own(&[setting, "retention.ms=60000"]);
+    good(&["alter", "--topic", "orders", "--delete-config", "max.message.bytes"], altered);
+    own(&["retention.ms=60000"]);
+    bad(&["alter", "--topic", "orders", "--config", "retention.ms=soon"], "INVALID_CONFIG");
+    bad(&["alter", "--topic", "nope", "--config", "retention.ms=1"], "UNKNOWN_TOPIC_OR_PARTITION");
+    bad(&["alter", "--topic", "orders", "--config", "nothing"], "KEY=VALUE");
+    own(&["retention.ms=60000"]);
     let (code, out, err) = topic(&broker, &["delete", "--topic", "another", "--topic", "nope"]);
     assert_eq!((code, &*out), (1, "deleted topic another\n"));
     assert!(err.contains("nope does not exist"), "{err}");

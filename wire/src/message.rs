@@ -50,6 +50,11 @@ pub trait Wire: Sized {
         let _ = version;
         true
     }
+
+    /// Tells each error code in it that says something else than "none".
+    fn visit_errors(&self, tell: &mut dyn FnMut(ErrorCode)) {
+        let _ = tell;
+    }
 }
 
 /// What can be null.
@@ -85,6 +90,13 @@ pub trait Message: Wire + Default {
         let flexible = version >= Self::FLEXIBLE_FROM;
         Self::decode(Form { version, flexible, nullable: false }, input)
     }
+
+    /// The error codes in it, each as often as it occurs; empty when nothing failed.
+    fn errors(&self) -> Vec<ErrorCode> {
+        let mut errors = Vec::new();
+        self.visit_errors(&mut |code| errors.push(code));
+        errors
+    }
 }
 
 macro_rules! wire_fixed {
@@ -119,6 +131,11 @@ impl Wire for ErrorCode {
     }
     fn decode(_form: Form, input: &mut Reader<'_>) -> Result<Self> {
         Ok(ErrorCode::from_code(input.i16()?))
+    }
+    fn visit_errors(&self, tell: &mut dyn FnMut(ErrorCode)) {
+        if !self.is_none() {
+            tell(*self);
+        }
     }
 }
 
@@ -176,6 +193,9 @@ impl<T: Wire> Wire for Vec<T> {
     fn fits(&self, version: i16) -> bool {
         self.iter().all(|element| element.fits(version))
     }
+    fn visit_errors(&self, tell: &mut dyn FnMut(ErrorCode)) {
+        self.iter().for_each(|element| element.visit_errors(tell));
+    }
 }
 
 impl<T: Wire> Nullable for Vec<T> {
@@ -210,6 +230,11 @@ impl<T: Nullable + Default> Wire for Option<T> {
     }
     fn fits(&self, version: i16) -> bool {
         self.as_ref().is_none_or(|value| value.fits(version))
+    }
+    fn visit_errors(&self, tell: &mut dyn FnMut(ErrorCode)) {
+        if let Some(value) = self {
+            value.visit_errors(tell);
+        }
     }
 }
 
@@ -329,6 +354,11 @@ macro_rules! messages {
                     messages!(@ignorable $($ignorable)?)
                         || self.$field == messages!(@typed $kind, $($default)?)
                 })*
+            }
+
+            #[allow(unused_variables)]
+            fn visit_errors(&self, tell: &mut dyn FnMut($crate::error::ErrorCode)) {
+                $($crate::message::Wire::visit_errors(&self.$field, tell);)*
             }
         }
 

@@ -11,10 +11,12 @@ use ringlog_wire::api::alter_configs::{
 };
 use ringlog_wire::api::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use ringlog_wire::error::ErrorCode;
+use ringlog_wire::message::Message as _;
 
 use super::{Outcome, PendingControl, ReplyTo, Request};
 use crate::metadata::alter::{AlterAsk, Op, RESOURCE_BROKER_LOGGER, Refusal, ResourceChange};
 use crate::metadata::image::RESOURCE_BROKER;
+use crate::session::Reply;
 use crate::shell::{ControlAsk, ShardCore, Shell, topology};
 
 /// A resource of a request: kind and name, as the client gave them.
@@ -102,7 +104,9 @@ pub fn answered(
     let response = AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
     let flexible = to.api.is_flexible(to.version);
     let version = if flexible { 2 } else { 1 };
-    to.send(shell, core, |out| response.encode(version, out));
+    let bytes = to.frame(|out| response.encode(version, out));
+    let reply = Reply { errors: response.errors(), ..Reply::from(bytes) };
+    shell.reply(core, to.conn, to.sequence, Some(reply));
 }
 
 /// A resource's name in the metadata log; the error says why it cannot be meant.

@@ -38,8 +38,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
         responses: view.topics.iter().map(|topic| of_topic(shell, topic, may_change)).collect(),
         ..AlterPartitionReassignmentsResponse::default()
     };
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 fn of_topic(

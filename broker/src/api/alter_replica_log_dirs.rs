@@ -27,8 +27,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
         return Outcome::Close(format!("{name} names more than {PARTITIONS_MAX} partitions"));
     }
     let response = answer(shell, &view);
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 fn answer(shell: &Shell, view: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {

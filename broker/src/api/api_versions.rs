@@ -30,8 +30,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
             ..ApiVersionsResponse::default()
         },
     };
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 /// The whole answer to a version that is not served: version 0, the code, and this API's own range.

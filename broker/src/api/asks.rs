@@ -11,7 +11,9 @@ use ringlog_storage::epochs::EpochEnd;
 use ringlog_storage::producer::ProducerEntry;
 use ringlog_wire::api::describe_producers::ProducerState;
 use ringlog_wire::error::ErrorCode;
+use ringlog_wire::message;
 
+use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::config::Advertise;
 use crate::message::{Message, TopicPartition};
 use crate::partition::Advanced;
@@ -101,6 +103,25 @@ impl Shell {
         let topic = self.topics.named(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let place = topic.place(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         Ok((TopicPartition { topic: topic.name.id, index }, place))
+    }
+
+    /// Asks these questions for `request`, and replies what `respond` makes of the answers.
+    pub(crate) fn ask_for<R: message::Message>(
+        &mut self,
+        core: &mut ShardCore,
+        request: &Request<'_>,
+        questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
+        respond: impl FnOnce(Answers) -> R + Send + 'static,
+    ) -> Outcome {
+        if questions.len() > PARTITIONS_MAX {
+            return Outcome::too_many_partitions(request.api);
+        }
+        let to = request.reply_to();
+        let finish = move |shell: &mut Shell, core: &mut ShardCore, answers| {
+            to.send(shell, core, &respond(answers));
+        };
+        self.ask(core, questions, Box::new(finish));
+        Outcome::Parked
     }
 
     /// Asks these questions, and calls `finish` with the answers, sooner or later. A question

@@ -35,7 +35,7 @@ impl Shell {
                     Ok(_) => refused_creation(names, ErrorCode::UnknownServerError),
                     Err(code) => refused_creation(names, code),
                 };
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
             Some(PendingControl::CreatePartitions(to, names)) => {
                 let response = match answer {
@@ -43,7 +43,7 @@ impl Shell {
                     Ok(_) => refused_growth(names, ErrorCode::UnknownServerError),
                     Err(code) => refused_growth(names, code),
                 };
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
             Some(PendingControl::DescribeQuorum(to)) => {
                 let response = match answer {
@@ -53,7 +53,7 @@ impl Shell {
                         ..DescribeQuorumResponse::default()
                     },
                 };
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
             Some(PendingControl::UpdateFeatures(to)) => {
                 let response = match answer {
@@ -63,7 +63,7 @@ impl Shell {
                         ..UpdateFeaturesResponse::default()
                     },
                 };
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
             Some(PendingControl::AlterConfigs(to, named)) => {
                 let results = match answer {
@@ -79,7 +79,7 @@ impl Shell {
                     Ok(_) => refused_deletion(targets, ErrorCode::UnknownServerError),
                     Err(code) => refused_deletion(targets, code),
                 };
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
         }
     }

@@ -11,7 +11,7 @@ use ringlog_wire::api::delete_records::{
 use ringlog_wire::error::ErrorCode;
 
 use super::asks::{Answer, Answers, Question};
-use super::{Outcome, PARTITIONS_MAX, Request};
+use super::{Outcome, Request};
 use crate::metadata::names::is_internal;
 use crate::shell::{ShardCore, Shell};
 
@@ -32,16 +32,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             });
         }
     }
-    if questions.len() > PARTITIONS_MAX {
-        return Outcome::too_many_partitions(request.api);
-    }
-    let to = request.reply_to();
-    let finish = move |shell: &mut Shell, core: &mut ShardCore, answers| {
-        let response = response(&view, answers);
-        to.send(shell, core, |out| response.encode(to.version, out));
-    };
-    shell.ask(core, questions, Box::new(finish));
-    Outcome::Parked
+    shell.ask_for(core, request, questions, move |answers| response(&view, answers))
 }
 
 fn response(request: &DeleteRecordsRequest, answers: Answers) -> DeleteRecordsResponse {

@@ -32,8 +32,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
             refused(ErrorCode::UnsupportedEndpointType, text)
         }
     };
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 fn refused(error_code: ErrorCode, text: String) -> DescribeClusterResponse {

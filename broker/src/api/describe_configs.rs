@@ -18,6 +18,7 @@ use crate::metadata::describe::{Entry, Wanted};
 use crate::metadata::image::{RESOURCE_BROKER, RESOURCE_TOPIC};
 use crate::metadata::names;
 use crate::metadata::topic_config::{Source, Surroundings};
+use crate::session::Reply;
 use crate::shell::{ShardCore, Shell, topology};
 
 /// Most bytes of an answer: a small request can ask for much. Some 10,000 topics with everything.
@@ -36,12 +37,14 @@ pub fn handle(shell: &mut Shell, _core: &mut ShardCore, request: &Request<'_>) -
     let version = request.version;
     let flexible = version >= DescribeConfigsRequest::FLEXIBLE_FROM;
     let form = Form { version, flexible, nullable: false };
-    let mut body = Vec::new();
+    let (mut body, mut errors) = (Vec::new(), Vec::new());
     // Resource by resource, so that an answer that grows too large is noticed in time.
     body.put_i32(0);
     body.put_count(flexible, Some(view.resources.len()));
     for resource in &view.resources {
-        Wire::encode(&describe(shell, &view, resource), form, &mut body);
+        let told = describe(shell, &view, resource);
+        told.visit_errors(&mut |code| errors.push(code));
+        Wire::encode(&told, form, &mut body);
         if body.len() > ANSWER_BYTES_MAX {
             let count = view.resources.len();
             return Outcome::Close(format!(
@@ -53,7 +56,8 @@ pub fn handle(shell: &mut Shell, _core: &mut ShardCore, request: &Request<'_>) -
     if flexible {
         body.put_uvarint(0);
     }
-    Outcome::Reply(request.reply_to().frame(|out| out.extend_from_slice(&body)).into())
+    let bytes = request.reply_to().frame(|out| out.extend_from_slice(&body));
+    Outcome::Reply(Reply { errors, ..Reply::from(bytes) })
 }
 
 fn describe(

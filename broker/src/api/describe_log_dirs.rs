@@ -54,7 +54,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let entry = questions.len() as u32;
     let finish = move |shell: &mut Shell, core: &mut ShardCore, answers| {
         let response = response(dir, asked, answers);
-        to.send(shell, core, |out| response.encode(to.version, out));
+        to.send(shell, core, &response);
     };
     let key = shell.ask_and_wait(core, questions, Box::new(finish));
     let data = shell.shared.data.clone();

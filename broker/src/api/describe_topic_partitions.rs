@@ -31,8 +31,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
         true => page(shell, &view),
         false => refused(&view),
     };
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 /// A page may begin at a topic that is asked for, at a partition that could be.

@@ -25,8 +25,7 @@ pub fn handle(shell: &Shell, request: &Request<'_>) -> Outcome {
         return Outcome::Close(why);
     }
     let response = answer(&shell.image, &view);
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 fn answer(image: &Image, view: &ElectLeadersRequest) -> ElectLeadersResponse {

@@ -639,5 +639,5 @@ fn reply(
     leaders.dedup();
     let records_bytes = writer.finish(&shell.endpoints(&leaders));
     frame::end(&mut out, start, records_bytes);
-    Reply { bytes: out, splices }
+    Reply { splices, ..Reply::from(out) }
 }

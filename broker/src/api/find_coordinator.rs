@@ -31,8 +31,7 @@ pub fn handle(request: &Request<'_>) -> Outcome {
         return Outcome::Close(format!("FindCoordinator names more than {KEYS_MAX} keys"));
     }
     let response = answer(request.version, view);
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }
 
 fn answer(version: i16, view: FindCoordinatorRequest) -> FindCoordinatorResponse {

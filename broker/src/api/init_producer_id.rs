@@ -4,11 +4,13 @@
 //! controller, so a block that was begun before a crash is never given out again. With a
 //! transactional id: COORDINATOR_NOT_AVAILABLE, for there is no transaction coordinator yet.
 
+use ringlog_shard::buf::Slice;
 use ringlog_wire::api::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PendingControl, ReplyTo, Request};
 use crate::metadata::ProducerIds;
+use crate::session::Reply;
 use crate::shell::{ControlAsk, ShardCore, Shell};
 
 /// Answers an InitProducerId request.
@@ -27,24 +29,24 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             true => ErrorCode::InvalidRequest,
             false => ErrorCode::CoordinatorNotAvailable,
         };
-        return Outcome::Reply(frame(to, Err(code)).into());
+        return Outcome::Reply(answer(to, Err(code)));
     }
     if let Some(id) = shell.producer_ids.next() {
-        return Outcome::Reply(frame(to, Ok(id)).into());
+        return Outcome::Reply(answer(to, Ok(id)));
     }
     shell.waiting_for_ids.push(to);
     ask_for_ids(shell, core);
     Outcome::Parked
 }
 
-fn frame(to: ReplyTo, id: Result<i64, ErrorCode>) -> Vec<u8> {
+fn answer(to: ReplyTo, id: Result<i64, ErrorCode>) -> Reply<Slice> {
     let response = InitProducerIdResponse {
         throttle_time_ms: 0,
         error_code: id.err().unwrap_or(ErrorCode::None),
         producer_id: id.unwrap_or(-1),
         producer_epoch: if id.is_ok() { 0 } else { -1 },
     };
-    to.frame(|out| response.encode(to.version, out))
+    to.answer(&response)
 }
 
 /// Asks the controller for a block, unless one was asked for already.
@@ -72,8 +74,8 @@ pub fn ids_came(shell: &mut Shell, core: &mut ShardCore, ids: Result<ProducerIds
                 continue;
             }
         };
-        let reply = frame(to, id);
-        shell.reply(core, to.conn, to.sequence, Some(reply.into()));
+        let reply = answer(to, id);
+        shell.reply(core, to.conn, to.sequence, Some(reply));
     }
     if !shell.waiting_for_ids.is_empty() {
         ask_for_ids(shell, core);

@@ -40,7 +40,7 @@ pub fn handle(shell: &mut Shell, _core: &mut ShardCore, request: &Request<'_>) -
         response.config_resources = wanted.flat_map(|kind| resources(shell, *kind)).collect();
     }
     let to = request.reply_to();
-    Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into())
+    Outcome::Reply(to.answer(&response))
 }
 
 fn resources(shell: &Shell, kind: i8) -> Vec<ConfigResource> {

@@ -330,7 +330,7 @@ impl Shell {
             }
             Origin::Client(to, topics) => {
                 let response = response(&topics, &results);
-                to.send(self, core, |out| response.encode(to.version, out));
+                to.send(self, core, &response);
             }
         }
     }

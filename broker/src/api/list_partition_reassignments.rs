@@ -16,6 +16,5 @@ pub fn handle(request: &Request<'_>) -> Outcome {
         error_message: None,
         ..ListPartitionReassignmentsResponse::default()
     };
-    let reply = request.reply_to().frame(|out| response.encode(request.version, out));
-    Outcome::Reply(reply.into())
+    Outcome::Reply(request.reply_to().answer(&response))
 }

@@ -33,12 +33,12 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let to = request.reply_to();
     if is_contradictory(request.version, &view) {
         let response = refused(request.version, &view);
-        return Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into());
+        return Outcome::Reply(to.answer(&response));
     }
     let missing = to_create(shell, request.version, &view);
     if missing.is_empty() {
         let response = answer(shell, request.version, &view, &[]);
-        return Outcome::Reply(to.frame(|out| response.encode(request.version, out)).into());
+        return Outcome::Reply(to.answer(&response));
     }
     let topics = missing.into_iter().map(|name| CreatableTopic {
         name,
@@ -120,7 +120,7 @@ pub fn created(
         }
     }
     let response = answer(shell, to.version, view, &refused);
-    to.send(shell, core, |out| response.encode(to.version, out));
+    to.send(shell, core, &response);
 }
 
 fn answer(

@@ -37,6 +37,7 @@ use ringlog_shard::buf::Slice;
 use ringlog_wire::Uuid;
 use ringlog_wire::api::{self as wire_api, Api};
 use ringlog_wire::codec::DecodeError;
+use ringlog_wire::message::Message;
 use ringlog_wire::{frame, header};
 
 use crate::session::Reply;
@@ -115,10 +116,15 @@ impl ReplyTo {
         frame_reply(self.api, self.version, self.correlation_id, body)
     }
 
-    /// Sends a reply whose body `body` writes.
-    pub fn send(&self, shell: &mut Shell, core: &mut ShardCore, body: impl FnOnce(&mut Vec<u8>)) {
-        let reply = self.frame(body);
-        shell.reply(core, self.conn, self.sequence, Some(reply.into()));
+    /// The reply that says `response`.
+    pub fn answer(&self, response: &impl Message) -> Reply<Slice> {
+        let bytes = self.frame(|out| response.write(self.version, out));
+        Reply { errors: response.errors(), ..Reply::from(bytes) }
+    }
+
+    /// Sends it.
+    pub fn send(&self, shell: &mut Shell, core: &mut ShardCore, response: &impl Message) {
+        shell.reply(core, self.conn, self.sequence, Some(self.answer(response)));
     }
 }
 
@@ -181,21 +187,21 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         20 => delete_topics::handle(shell, core, request),
         21 => delete_records::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
+        23 => offset_for_leader_epoch::handle(shell, core, request),
         32 => describe_configs::handle(shell, core, request),
         33 => alter_configs::replace(shell, core, request),
-        44 => alter_configs::change(shell, core, request),
-        74 => list_config_resources::handle(shell, core, request),
-        23 => offset_for_leader_epoch::handle(shell, core, request),
         34 => alter_replica_log_dirs::handle(shell, request),
         35 => describe_log_dirs::handle(shell, core, request),
         37 => create_partitions::handle(shell, core, request),
         43 => elect_leaders::handle(shell, request),
+        44 => alter_configs::change(shell, core, request),
         45 => alter_partition_reassignments::handle(shell, request),
         46 => list_partition_reassignments::handle(request),
         55 => describe_quorum::handle(shell, core, request),
         57 => update_features::handle(shell, core, request),
         60 => describe_cluster::handle(shell, request),
         61 => describe_producers::handle(shell, core, request),
+        74 => list_config_resources::handle(shell, core, request),
         75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
     }

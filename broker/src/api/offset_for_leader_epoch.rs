@@ -12,7 +12,7 @@ use ringlog_wire::api::offset_for_leader_epoch::{
 use ringlog_wire::error::ErrorCode;
 
 use super::asks::{Answer, Answers, Question};
-use super::{Outcome, PARTITIONS_MAX, Request};
+use super::{Outcome, Request};
 use crate::shell::{ShardCore, Shell};
 
 /// Answers an OffsetForLeaderEpoch request.
@@ -32,16 +32,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             questions.push(placed.map(|(of, place)| (of, place, question)));
         }
     }
-    if questions.len() > PARTITIONS_MAX {
-        return Outcome::too_many_partitions(request.api);
-    }
-    let to = request.reply_to();
-    let finish = move |shell: &mut Shell, core: &mut ShardCore, answers| {
-        let response = response(&view, answers);
-        to.send(shell, core, |out| response.encode(to.version, out));
-    };
-    shell.ask(core, questions, Box::new(finish));
-    Outcome::Parked
+    shell.ask_for(core, request, questions, move |answers| response(&view, answers))
 }
 
 fn response(

@@ -1,10 +1,10 @@
-//! Broker settings: Kafka 4.3's names, defaults and checks, for all that has a meaning here, and two
-//! of ours (`ringlog.durability`, `ringlog.validation`).
+//! Broker settings: Kafka 4.3's names, defaults and checks, for all that has a meaning here, and
+//! two of ours (`ringlog.durability`, `ringlog.validation`).
 //!
 //! Source: `KafkaConfig` and `DynamicBrokerConfig` of Kafka 4.3.1, asked while they ran. Ours are
 //! narrower where one node cannot follow (replication factors of 1), and `max.connections`,
-//! listeners and everything of TLS and SASL are fixed while the broker runs. What Kafka has and this
-//! broker has no use for is in [`super::unused_config`].
+//! listeners and everything of TLS and SASL are fixed while the broker runs. What Kafka has and
+//! this broker has no use for is in [`super::unused_config`].
 //!
 //! Invariant: the names that stand behind a topic's setting are all here.
 

@@ -275,10 +275,13 @@ impl Shell {
         core: &mut ShardCore,
         conn: ConnId,
         sequence: u64,
-        reply: Option<Reply<Slice>>,
+        mut reply: Option<Reply<Slice>>,
     ) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let errors =
+            reply.as_mut().map_or_else(Vec::new, |reply| std::mem::take(&mut reply.errors));
         let started = session.answer(sequence, reply);
+        errors.into_iter().for_each(|code| self.counters.error(started.key, code));
         self.counters.answered(started.key, core.now().saturating_duration_since(started.at));
         while let Some(reply) = session.next_reply() {
             send(core, conn, reply);

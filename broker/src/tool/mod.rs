@@ -6,5 +6,6 @@
 //! one sentence that says what to do, and an exit code that is not 0.
 
 pub mod client;
+pub mod settings;
 pub mod table;
 pub mod topic;

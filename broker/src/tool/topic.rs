@@ -20,6 +20,7 @@ use ringlog_wire::api::{create_partitions, create_topics, delete_topics, metadat
 use ringlog_wire::error::ErrorCode;
 
 use super::client::{Client, refusal};
+use super::settings::{self, setting};
 use super::table;
 
 /// How long the broker may take over a change, milliseconds.
@@ -59,7 +60,7 @@ pub enum TopicCommand {
         #[arg(long)]
         topic: Vec<String>,
     },
-    /// Give a topic more partitions
+    /// Give a topic more partitions, or other settings
     Alter(AlterArgs),
     /// Remove a topic and all that is in it
     Delete {
@@ -101,6 +102,12 @@ pub struct AlterArgs {
     /// How many partitions it has then: more than now
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     pub partitions: Option<i32>,
+    /// A setting to make, as retention.ms=60000; may be repeated
+    #[arg(id = "setting", long = "config", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// A setting to take away, so that the broker's is used; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub delete_config: Vec<String>,
 }
 
 /// Runs a command; what it did and found goes to `out`, also when not all could be done.
@@ -116,15 +123,6 @@ pub fn run(args: &TopicArgs, out: &mut String) -> Result<(), String> {
         TopicCommand::Alter(args) => alter(&mut client, args, out),
         TopicCommand::Delete { topic, if_exists } => delete(&mut client, topic, *if_exists, out),
     }
-}
-
-/// Reads `KEY=VALUE`.
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .filter(|(key, _)| !key.trim().is_empty())
-        .ok_or_else(|| format!("--config: expected KEY=VALUE, found {text:?}"))?;
-    Ok((key.trim().to_string(), value.trim().to_string()))
 }
 
 fn create(client: &mut Client, args: &CreateArgs, out: &mut String) -> Result<(), String> {
@@ -210,6 +208,9 @@ fn describe(client: &mut Client, names: &[String], out: &mut String) -> Result<(
             topic.topic_id,
             topic.partitions.len(),
         ));
+        for (key, value) in settings::own(client, name)? {
+            out.push_str(&format!("  {key}={value}\n"));
+        }
         let mut partitions: Vec<_> = topic.partitions.iter().collect();
         partitions.sort_by_key(|partition| partition.partition_index);
         let address = |id: i32| {
@@ -247,11 +248,23 @@ fn missing(name: &str, code: ErrorCode) -> String {
 }
 
 fn alter(client: &mut Client, args: &AlterArgs, out: &mut String) -> Result<(), String> {
-    let Some(count) = args.partitions else {
-        return Err("nothing to alter: say --partitions N".into());
-    };
-    let name = &args.topic;
-    let topic = CreatePartitionsTopic { name: name.clone(), count, assignments: None };
+    let AlterArgs { topic, partitions, settings, delete_config } = args;
+    if partitions.is_none() && settings.is_empty() && delete_config.is_empty() {
+        return Err("nothing to alter: say --partitions, --config or --delete-config".into());
+    }
+    if let Some(count) = partitions {
+        grow(client, topic, *count, out)?;
+    }
+    if !settings.is_empty() || !delete_config.is_empty() {
+        let set = settings.iter().map(|text| setting(text)).collect::<Result<_, _>>()?;
+        settings::change(client, topic, set, delete_config)?;
+        out.push_str(&format!("topic {topic} has its settings\n"));
+    }
+    Ok(())
+}
+
+fn grow(client: &mut Client, name: &str, count: i32, out: &mut String) -> Result<(), String> {
+    let topic = CreatePartitionsTopic { name: name.into(), count, assignments: None };
     let request = CreatePartitionsRequest {
         topics: vec![topic],
         timeout_ms: TIMEOUT_MS,
@@ -303,22 +316,5 @@ fn delete(
     match refused.is_empty() {
         true => Ok(()),
         false => Err(refused.join("; ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::setting;
-
-    #[test]
-    fn settings_are_read_or_refused() {
-        let pair = |key: &str, value: &str| Ok((key.to_string(), value.to_string()));
-        assert_eq!(setting("retention.ms=5"), pair("retention.ms", "5"));
-        assert_eq!(setting("cleanup.policy = compact"), pair("cleanup.policy", "compact"));
-        assert_eq!(setting("x=a=b"), pair("x", "a=b"));
-        assert_eq!(setting("x="), pair("x", ""));
-        for bad in ["retention.ms", "=5", ""] {
-            assert!(setting(bad).unwrap_err().contains("KEY=VALUE"), "{bad}");
-        }
     }
 }

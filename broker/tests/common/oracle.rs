@@ -106,8 +106,8 @@ impl Case {
     }
 }
 
-/// An answer in short: the code; `@offset` if the batch is not at `end`, the end of the log; `+time`
-/// if it has a time; the records that were the reason.
+/// An answer in short: the code; `@offset` if the batch is not at `end`, the end of the log;
+/// `+time` if it has a time; the records that were the reason.
 pub fn told(answer: &PartitionProduceResponse, end: i64) -> String {
     let mut text = answer.error_code.code().to_string();
     let expected = if answer.error_code == ErrorCode::None { end } else { -1 };

@@ -70,11 +70,17 @@ bodies! {
     describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
     create_partitions CreatePartitionsRequest CreatePartitionsResponse;
     elect_leaders ElectLeadersRequest ElectLeadersResponse;
-    alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
-    list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
+    alter_partition_reassignments
+        AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+    list_partition_reassignments
+        ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
     describe_quorum DescribeQuorumRequest DescribeQuorumResponse;
     update_features UpdateFeaturesRequest UpdateFeaturesResponse;
     describe_cluster DescribeClusterRequest DescribeClusterResponse;
+    describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+    alter_configs AlterConfigsRequest AlterConfigsResponse;
+    incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+    list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     describe_producers DescribeProducersRequest DescribeProducersResponse;
     describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
 }

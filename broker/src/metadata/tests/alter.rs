@@ -114,6 +114,20 @@ fn rule_63_what_is_refused_for_topics() {
             "Invalid value 2.0 for configuration min.cleanable.dirty.ratio: Value must be no more \
              than 1",
         ),
+    ];
+    for (name, changes, code, message) in cases {
+        refused(RESOURCE_TOPIC, name, changes, *code, message);
+    }
+    for kind in [-1, 0, 1, 3, 99] {
+        let text = format!("Unknown resource type {kind}");
+        refused(kind, "t1", &["retention.ms=1"], InvalidRequest, &text);
+    }
+}
+
+#[test]
+fn rule_63_changes_that_are_refused_for_topics() {
+    use ErrorCode::*;
+    let cases: &[(&str, &[&str], ErrorCode, &str)] = &[
         (
             "t1",
             &["retention.ms=~", "segment.ms=~"],
@@ -154,10 +168,6 @@ fn rule_63_what_is_refused_for_topics() {
     ];
     for (name, changes, code, message) in cases {
         refused(RESOURCE_TOPIC, name, changes, *code, message);
-    }
-    for kind in [-1, 0, 1, 3, 99] {
-        let text = format!("Unknown resource type {kind}");
-        refused(kind, "t1", &["retention.ms=1"], InvalidRequest, &text);
     }
 }
 
@@ -208,6 +218,21 @@ fn what_is_refused_for_brokers() {
             InvalidConfig,
             "Config value append is not allowed for config key: log.retention.ms",
         ),
+    ];
+    for (name, changes, code, message) in cases {
+        refused(RESOURCE_BROKER, name, changes, *code, message);
+    }
+    let mut other = resource(RESOURCE_BROKER, "7", &["log.retention.ms=1"]);
+    let why = "Unexpected broker id, expected 1, but received 7";
+    other.name = Err(why.into());
+    let (results, _) = alter(&mut with_topics(), &ask(vec![other]));
+    assert_eq!(results, [Err((InvalidRequest, why.into()))]);
+}
+
+#[test]
+fn the_least_in_sync_replicas_are_refused_for_brokers_as_kafka_does() {
+    use ErrorCode::*;
+    let cases: &[(&str, &[&str], ErrorCode, &str)] = &[
         (
             "1",
             &["min.insync.replicas=2"],
@@ -230,11 +255,6 @@ fn what_is_refused_for_brokers() {
     for (name, changes, code, message) in cases {
         refused(RESOURCE_BROKER, name, changes, *code, message);
     }
-    let mut other = resource(RESOURCE_BROKER, "7", &["log.retention.ms=1"]);
-    let why = "Unexpected broker id, expected 1, but received 7";
-    other.name = Err(why.into());
-    let (results, _) = alter(&mut with_topics(), &ask(vec![other]));
-    assert_eq!(results, [Err((InvalidRequest, why.into()))]);
 }
 
 #[test]

@@ -26,8 +26,8 @@ fn a_repeated_batch_is_answered_and_not_appended() {
     bench.append(3, 10);
     let first = bench.append_bytes(&bytes, 0).expect("appended");
     let again = bench.append_bytes(&bytes, 0).expect("known");
-    // As in Kafka, with the time of the original.
-    assert_eq!(again, Appended { duplicate: true, log_append_time: 6, ..first });
+    let stored = Appended { duplicate: true, log_append_time: 6, ..first };
+    assert_eq!(again, stored, "the original's timestamp, as Kafka tells it");
     assert_eq!(bench.log().end_offset(), 5);
     let gap = batch(producer(9, 0, 3), 1, 10, 5);
     let expected = ProducerError::OutOfOrderSequence { expected: 2, found: 3 };
