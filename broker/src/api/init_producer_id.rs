@@ -22,7 +22,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let to = request.reply_to();
     if (view.producer_id == -1) != (view.producer_epoch == -1) {
         // No producer has one without the other.
-        return Outcome::Reply(frame(to, Err(ErrorCode::InvalidRequest)).into());
+        return Outcome::Reply(answer(to, Err(ErrorCode::InvalidRequest)));
     }
     if let Some(id) = &view.transactional_id {
         let code = match id.is_empty() {
