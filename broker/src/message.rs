@@ -250,9 +250,9 @@ pub enum Message {
     /// A deleted partition's directory is gone.
     LogRemoved,
     /// Recovery points have moved.
-    RecoveryPoints(Vec<PartitionEnd>),
+    RecoveryPoints(Vec<(TopicPartition, PartitionEnd)>),
     /// The checkpoint files are written.
-    CheckpointsWritten,
+    CheckpointsWritten { done: bool },
     /// Say how you are; the answer leaves the shards' world.
     Snapshot { detail: Detail, to: Sender<Snapshot> },
     /// Give up the rest of this process's life in order: write what is dirty, close the logs, stop.

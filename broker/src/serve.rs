@@ -79,7 +79,7 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let (controller, metadata_log, image) = start_controller(&config, &data, &root, clocks)
         .map_err(|error| format!("--data-dir {path}: {error}"))?;
     let logs = open_logs(&config, &data, &root, &image)?;
-    write_recovery_points(&data, &image, &logs)?;
+    write_recovery_points(&data, &root, &image, &logs)?;
     let count: usize = logs.iter().map(Vec::len).sum();
     let allocates = probe::directory(data.root())
         .iter()
@@ -338,16 +338,20 @@ fn open_logs(
 }
 
 /// What was recovered is flushed: said at once, so that a crash loop never scans the same bytes
-/// twice.
+/// twice. What is said of topics that are gone ends here.
 fn write_recovery_points(
     data: &DataDir,
+    root: &Root,
     image: &Image,
     logs: &[Vec<OpenedLog>],
 ) -> Result<(), String> {
     let end = |opened: &OpenedLog| {
-        let log = &opened.opened.as_ref().ok()?.0;
+        let topic = &image.topic(opened.of.topic)?.name;
+        let Ok((log, _)) = &opened.opened else {
+            return Some(PartitionEnd::unopened(topic, opened.of.index, opened.hint));
+        };
         Some(PartitionEnd {
-            topic: image.topic(opened.of.topic)?.name.to_string(),
+            topic: topic.to_string(),
             partition: opened.of.index,
             high_watermark: log.end_offset(),
             flushed: log.recovery_point(),
@@ -356,7 +360,8 @@ fn write_recovery_points(
         })
     };
     let ends: Vec<_> = logs.iter().flatten().filter_map(end).collect();
-    if ends.is_empty() {
+    let is_blank = root.recovery_points.offsets.is_empty() && root.log_starts.offsets.is_empty();
+    if ends.is_empty() && is_blank {
         return Ok(());
     }
     for step in datadir::checkpoint_steps(&ends) {
@@ -503,16 +508,7 @@ fn finish(shared: &Shared, closed: Vec<ClosedShard>, now_ms: i64) -> Result<(), 
     for shard in closed {
         for log in shard.logs {
             clean &= log.clean;
-            if log.clean {
-                ends.push(PartitionEnd {
-                    topic: log.topic,
-                    partition: log.index,
-                    high_watermark: log.end_offset,
-                    flushed: log.end_offset,
-                    log_start: log.log_start,
-                    first_segment: log.first_segment,
-                });
-            }
+            ends.push(log.end);
         }
         if let Some((mut controller, mut log)) = shard.controller {
             let commands = controller.stop(now_ms);

@@ -4,10 +4,11 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::client::{Client, Topic, fetch_request, offsets_request};
 use common::records::{self, batch, batch_of_size, idempotent};
-use common::{Broker, Options, eventually, now_ms};
+use common::{Broker, Dir, Options, eventually, now_ms};
 use ringlog_broker::config::Advertise;
 use ringlog_wire::ErrorCode;
 use ringlog_wire::api::create_topics::{
@@ -204,6 +205,49 @@ fn rule_64_segments_below_the_start_leave_the_disk_and_it_survives_a_restart() {
 }
 
 /// Rule 45: a wait ends when its offset is gone.
+/// The files of a broker that runs, as a crash would leave them.
+fn crashed(broker: &Broker) -> Dir {
+    let copy = Dir::fresh();
+    let root = broker.dir().path();
+    let done = Command::new("cp").args(["-a", "-T"]).arg(root).arg(copy.path()).status();
+    assert!(done.expect("cp runs").success());
+    copy
+}
+
+#[test]
+fn where_a_deleted_topic_began_is_nothing_to_the_next_of_its_name() {
+    for broker in brokers() {
+        let mut client = broker.client();
+        let topic = client.create("t", 4);
+        let checkpoint = broker.dir().path().join("log-start-offset-checkpoint");
+        let says = |line: &str| {
+            let text = std::fs::read_to_string(&checkpoint).unwrap_or_default();
+            text.lines().any(|it| it == line)
+        };
+        for index in 0..4 {
+            client.append(&topic, index, batch(&[b"a".as_slice(); 10]));
+            assert_eq!(delete(&mut client, &topic, index, 8), (8, ErrorCode::None));
+        }
+        eventually("the starts are written", || {
+            (0..4).all(|index| says(&format!("t {index} 8"))).then_some(())
+        });
+        client.delete("t");
+        assert!(!(0..4).any(|index| says(&format!("t {index} 8"))), "gone with the topic");
+        let topic = client.create("t", 4);
+        (0..4).for_each(|index| {
+            assert_eq!(client.append(&topic, index, batch(&[b"b".as_slice(); 3])), 0)
+        });
+        let dir = crashed(&broker);
+        drop(broker);
+        let broker = Broker::start_on(dir, Options::default());
+        let mut client = broker.client();
+        for index in 0..4 {
+            let ends = [-2, -1].map(|at| client.offset_as(4, &topic, index, at).offset);
+            assert_eq!(ends, [0, 3], "what was acknowledged is there");
+        }
+    }
+}
+
 #[test]
 fn rule_45_a_deletion_ends_the_wait_of_those_below() {
     for broker in brokers() {

@@ -20,7 +20,7 @@ use crate::uuid::Uuid;
 pub const ALLOWANCE_MULTIPLE: usize = 16;
 /// What decoding may allocate however short the input is.
 pub const ALLOWANCE_BYTES_MIN: usize = 16 * 1024;
-/// The longest string of a version that is not flexible.
+/// The longest string: what the classic length can say, and Kafka's readers allow the compact one.
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// The longest varint that fits 32 bits.
 pub const VARINT_BYTES_MAX: usize = 5;
@@ -220,6 +220,9 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn string_or_null(&mut self, flexible: bool) -> Result<Option<&'a str>> {
         let Some(length) = self.length(flexible, false)? else { return Ok(None) };
+        if length > STRING_BYTES_MAX {
+            return Err(DecodeError::Length(length as i64));
+        }
         let bytes = self.take(length)?;
         Ok(Some(std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?))
     }
@@ -409,14 +412,11 @@ pub trait Writer {
         self.put_length(flexible, true, count);
     }
 
-    /// A string, or null. A classic string ends at [`STRING_BYTES_MAX`], between characters: an
-    /// error's words may quote what a client sent, and must not stop the broker.
+    /// A string, or null. It ends at [`STRING_BYTES_MAX`], between characters: an error's words may
+    /// quote what a client sent, and must not stop the broker or its clients.
     #[inline]
     fn put_string(&mut self, flexible: bool, value: Option<&str>) {
-        let value = match value {
-            Some(text) if !flexible => Some(&text[..text.floor_char_boundary(STRING_BYTES_MAX)]),
-            value => value,
-        };
+        let value = value.map(|text| &text[..text.floor_char_boundary(STRING_BYTES_MAX)]);
         self.put_length(flexible, false, value.map(str::len));
         self.put(value.unwrap_or_default().as_bytes());
     }
@@ -482,15 +482,19 @@ mod tests {
     }
 
     #[test]
-    fn classic_strings_are_cut_between_characters() {
+    fn strings_are_cut_between_characters() {
         let check = |text: String, bytes: usize| {
-            let mut out = Vec::new();
-            out.put_string(false, Some(&text));
-            assert_eq!(Reader::new(&out).string(false).map(str::len), Ok(bytes));
-            out.clear();
-            out.put_string(true, Some(&text));
-            assert_eq!(Reader::new(&out).string(true), Ok(text.as_str()));
+            for flexible in [false, true] {
+                let mut out = Vec::new();
+                out.put_string(flexible, Some(&text));
+                assert_eq!(Reader::new(&out).string(flexible).map(str::len), Ok(bytes));
+            }
         };
+        // Kafka cannot read a longer one, whatever its length could say.
+        let mut long = Vec::new();
+        long.put_bytes(true, Some(&[b'a'; STRING_BYTES_MAX + 1]));
+        let refused = Err(DecodeError::Length(STRING_BYTES_MAX as i64 + 1));
+        assert_eq!(Reader::new(&long).string(true), refused);
         check("a".repeat(STRING_BYTES_MAX), STRING_BYTES_MAX);
         check("a".repeat(STRING_BYTES_MAX + 9), STRING_BYTES_MAX);
         check("é".repeat(STRING_BYTES_MAX), STRING_BYTES_MAX - 1);

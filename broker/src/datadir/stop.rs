@@ -5,6 +5,7 @@
 //! Invariant: the marker is written only when every log was closed without an error; without it
 //! Kafka and Ringlog recover by themselves, with it they believe.
 
+use ringlog_storage::RecoveryHint;
 use ringlog_storage::checkpoint::clean_shutdown::CLEAN_SHUTDOWN;
 use ringlog_storage::checkpoint::offsets::{HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
 use ringlog_storage::checkpoint::{CleanShutdown, OffsetCheckpoint};
@@ -34,6 +35,21 @@ pub struct PartitionEnd {
     pub log_start: i64,
     /// The base offset of its first segment.
     pub first_segment: i64,
+}
+
+impl PartitionEnd {
+    /// Of a log that could not be opened: what was known of it before.
+    pub fn unopened(topic: &str, partition: i32, hint: RecoveryHint) -> PartitionEnd {
+        PartitionEnd {
+            topic: topic.into(),
+            partition,
+            high_watermark: hint.recovery_point,
+            flushed: hint.recovery_point,
+            log_start: hint.log_start,
+            // Where its segments begin was not seen: the log's start is said in any case.
+            first_segment: 0,
+        }
+    }
 }
 
 /// The files of a clean stop.

@@ -14,6 +14,7 @@ use ringlog_wire::error::ErrorCode;
 
 use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
 use crate::datadir;
+use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::message::{Message, Opened, TopicPartition};
 use crate::metadata::topic_config::Surroundings;
@@ -44,26 +45,20 @@ pub struct ClosedShard {
 
 /// A log that is being opened on the helper thread, or is to be once more.
 pub(crate) struct OpeningLog {
-    hint: RecoveryHint,
+    pub(super) hint: RecoveryHint,
     /// An image counts as applied only after it.
     of_image: bool,
-    /// When the disk refused it, on the shard's clock, milliseconds.
-    failed_ms: Option<i64>,
+    /// It could not be opened; the shard's clock, milliseconds, from which it is tried again.
+    pub(super) failed_ms: Option<i64>,
+    /// Shard 0 knows the hint.
+    pub(super) told: bool,
 }
 
 /// One log that was closed, or could not be.
 #[derive(Clone, Debug)]
 pub struct ClosedLog {
-    /// The topic's name.
-    pub topic: String,
-    /// The partition.
-    pub index: i32,
-    /// Its end: all of it is flushed.
-    pub end_offset: i64,
-    /// Its first offset.
-    pub log_start: i64,
-    /// Where its first segment begins.
-    pub first_segment: i64,
+    /// What the checkpoints shall say of it.
+    pub end: PartitionEnd,
     /// Whether everything is on disk as a clean stop leaves it.
     pub clean: bool,
 }
@@ -73,6 +68,15 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The metadata topic's own id (`kraft.md` A6).
 pub const METADATA_TOPIC_ID: Uuid = Uuid(1u128.to_be_bytes());
+
+/// When a log that could not be opened is tried again: what the disk refused, it may grant later;
+/// nothing else mends itself.
+fn tried_again_from(error: &OpenError, now_ms: i64) -> i64 {
+    match error {
+        OpenError::Disk { .. } => now_ms,
+        _ => i64::MAX,
+    }
+}
 
 /// The name of a partition's directory.
 pub fn partition_dir(topic: &str, index: i32) -> String {
@@ -121,9 +125,10 @@ impl Shell {
             self.add_topic(topic);
         }
         for OpenedLog { of, hint, opened } in std::mem::take(&mut self.opened) {
-            if matches!(opened, Err(OpenError::Disk { .. })) {
-                let failed_ms = Some(core.wall_ms());
-                self.opening.insert(of, OpeningLog { hint, of_image: false, failed_ms });
+            if let Err(error) = &opened {
+                let failed_ms = Some(tried_again_from(error, core.wall_ms()));
+                let opening = OpeningLog { hint, of_image: false, failed_ms, told: false };
+                self.opening.insert(of, opening);
             }
             self.place_opened(of, opened);
         }
@@ -177,6 +182,7 @@ impl Shell {
         let gone: Vec<_> = self.topics.ids().filter(|id| image.topic(*id).is_none()).collect();
         for id in gone {
             self.drop_topic(core, id);
+            self.forget_deleted(core);
         }
         for topic in image.topics.values() {
             for of in self.add_topic(topic) {
@@ -248,7 +254,8 @@ impl Shell {
         of_image: bool,
     ) {
         let Some(topic) = self.topics.with_id(of.topic) else { return };
-        self.opening.insert(of, OpeningLog { hint, of_image, failed_ms: None });
+        let opening = OpeningLog { hint, of_image, failed_ms: None, told: false };
+        self.opening.insert(of, opening);
         let dir = partition_dir(&topic.name.name, of.index);
         let (_, config) = self.settings_of(&topic.name.name);
         let data = self.shared.data.clone();
@@ -259,15 +266,14 @@ impl Shell {
     }
 
     pub(super) fn log_opened(&mut self, core: &mut ShardCore, of: TopicPartition, opened: Opened) {
-        // What the disk refused, it may grant later; nothing else mends itself.
-        let failed = matches!(opened, Err(OpenError::Disk { .. }));
+        let failed_ms = opened.as_ref().err().map(|error| tried_again_from(error, core.wall_ms()));
         self.place_opened(of, opened);
         let Some(mut opening) = self.opening.remove(&of) else { return };
         if std::mem::take(&mut opening.of_image) {
             self.changed(core);
         }
-        if failed && self.topics.with_id(of.topic).is_some() {
-            opening.failed_ms = Some(core.wall_ms());
+        if failed_ms.is_some() && self.topics.with_id(of.topic).is_some() {
+            opening.failed_ms = failed_ms;
             self.opening.insert(of, opening);
         }
     }
@@ -292,7 +298,7 @@ impl Shell {
     }
 
     /// One of the changes that the latest image asked for is done.
-    fn changed(&mut self, core: &mut ShardCore) {
+    pub(super) fn changed(&mut self, core: &mut ShardCore) {
         assert!(self.changing > 0, "only what an image asked for is counted");
         self.changing -= 1;
         self.say_applied(core);
@@ -305,13 +311,12 @@ impl Shell {
             let places = topic.places.iter().zip(0..);
             let unopened =
                 places.filter(|(place, _)| matches!(place, Place::Opening | Place::Failed));
-            unopened.map(|(_, index)| ClosedLog {
-                topic: topic.name.name.to_string(),
-                index,
-                end_offset: 0,
-                log_start: 0,
-                first_segment: 0,
-                clean: false,
+            unopened.map(|(_, index)| {
+                let of = TopicPartition { topic: topic.name.id, index };
+                let hint = self.opening.get(&of).map(|opening| opening.hint);
+                let hint = hint.unwrap_or_default();
+                let end = PartitionEnd::unopened(&topic.name.name, index, hint);
+                ClosedLog { end, clean: false }
             })
         });
         unopened.collect()
@@ -323,7 +328,6 @@ impl Shell {
             self.counters.gone.add(&counts);
         }
         let name = &topic.name;
-        self.forget_checkpoints(&name.name);
         for (index, place) in (0..).zip(&topic.places) {
             let slot = match *place {
                 Place::Remote(_) => continue,
@@ -429,20 +433,22 @@ impl Shell {
                 continue;
             }
             let log = hosted.partition.log;
-            let mut entry = ClosedLog {
+            let mut end = PartitionEnd {
                 topic: hosted.partition.topic.name.to_string(),
-                index: hosted.of.index,
-                end_offset: log.end_offset(),
+                partition: hosted.of.index,
+                high_watermark: log.end_offset(),
+                flushed: log.end_offset(),
                 log_start: log.log_start_offset(),
                 first_segment: log.first_segment_offset(),
-                clean: true,
             };
-            if let Err(error) = log.close(&mut disk) {
-                let dir = partition_dir(&entry.topic, entry.index);
+            let flushed = log.recovery_point();
+            let closing = log.close(&mut disk);
+            if let Err(error) = &closing {
+                let dir = partition_dir(&end.topic, end.partition);
                 tracing::error!(partition = dir, %error, "the log could not be closed cleanly");
-                entry.clean = false;
+                (end.high_watermark, end.flushed) = (flushed, flushed);
             }
-            closed.logs.push(entry);
+            closed.logs.push(ClosedLog { end, clean: closing.is_ok() });
         }
         closed.logs.extend(self.unopened_logs());
         closed.controller = seat.map(Seat::into_machine).zip(metadata_log);

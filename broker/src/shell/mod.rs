@@ -267,7 +267,7 @@ impl Shell {
             Message::BlockingRead { read, result } => self.blocking_read_done(core, *read, result),
             Message::LogOpened { of, opened } => self.log_opened(core, of, *opened),
             Message::RecoveryPoints(ends) => self.recovery_points_came(ends),
-            Message::CheckpointsWritten => self.checkpoints_written(),
+            Message::CheckpointsWritten { done } => self.checkpoints_written(core, done),
             Message::LogRemoved => self.log_removed(core),
             Message::Snapshot { detail, to } => self.answer_snapshot(core, detail, &to),
             Message::Stop => self.begin_stop(core),

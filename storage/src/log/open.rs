@@ -25,7 +25,7 @@ use crate::segment::{Indexes, SEGMENT_SUFFIXES, Segment, Writer, file_name, pars
 use crate::tail::Tail;
 
 /// What the files at the root of the data directory say about this log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryHint {
     /// The marker of a clean stop was there.
     pub clean: bool,
