@@ -26,7 +26,7 @@ use crate::kafka::Kafka;
 use crate::kcat::{CODECS, MESSAGES};
 use crate::place::Place;
 use crate::process::{self, TemporaryFolder};
-use program::{Outcome, Program, Said, Visit};
+use program::{Line, Outcome, Program, Said, Visit};
 use report::Results;
 
 const PARTITIONS: &str = "num.partitions=4";
@@ -90,7 +90,7 @@ struct Clients<'a> {
 
 /// Runs the matrix; an error when anything failed.
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let is_unknown = |name: &&String| !program::CHECKS.contains(&name.as_str());
+    let is_unknown = |name: &&String| !program::is_known(name);
     if let Some(check) = arguments.check.iter().find(is_unknown) {
         return Err(format!("no such check: {check}").into());
     }
@@ -109,7 +109,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         runs.push(shown.said);
     }
     match arguments.server {
-        ServerName::Kafka => answers::keep(place, &runs[0])?,
+        ServerName::Kafka => answers::keep(place, &runs[0], arguments.check.is_empty())?,
         ServerName::Ringlog => complaints.extend(compared(place, arguments, &kinds, &runs)?),
     }
     let names = kinds.iter().map(ToString::to_string).collect();
@@ -153,7 +153,8 @@ fn compared(
     let mut is_seen = vec![false; listed.len()];
     let mut complaints = Vec::new();
     for (kind, said) in kinds.iter().zip(runs) {
-        let found = answers::compare(&of_kafka, &listed, &mut is_seen, said);
+        let has_all = arguments.check.is_empty();
+        let found = answers::compare(&of_kafka, &listed, &mut is_seen, said, has_all);
         complaints.extend(found.iter().map(|text| format!("{kind}: {text}")));
     }
     if arguments.is_whole() {
@@ -190,27 +191,35 @@ impl Clients<'_> {
             }
         };
         let visit = Visit { address: setup.address(), folder: folder.path(), only: self.only };
-        let said = self.all_said(&visit);
+        let mut said = self.all_said(&visit);
         server.check_alive()?;
+        note("kcat -L", brokers_shown(kind, &setup));
         let mut sent = said.get(kcat::PREFIX).map_or(0, sent_by_kcat);
-        if self.only.is_empty() {
-            note("kcat -L", brokers_shown(kind, &setup));
-            note("kafka-producer-perf-test", self.producer_perf(&setup));
-            note("kafka-get-offsets", self.offsets(&setup));
+        if let Some(tools) = self.tools_of(&mut said) {
+            tell(tools, "kafka-producer-perf-test/many", self.producer_perf(&setup));
+            tell(tools, "kafka-get-offsets/many", self.offsets(&setup));
             sent += PERF_RECORDS;
         }
         server.check_alive()?;
         let log = server.log.clone();
         note("clean stop", setup.stop(server).map(|()| "done".to_string()));
-        for name in dump::CHECK_NAMES.into_iter().filter(|_| self.only.is_empty()) {
-            let expected = (name == "log").then_some(sent);
-            note(&format!("dump-log: {name}"), self.dump(&setup.data(), name, expected));
+        if let Some(tools) = self.tools_of(&mut said) {
+            for name in dump::CHECK_NAMES {
+                let expected = (name == "log").then_some(sent);
+                let check = format!("kafka-dump-log/{}", name.replace(' ', "-"));
+                tell(tools, &check, self.dump(&setup.data(), name, expected));
+            }
         }
         if !complaints.is_empty() || said.values().flat_map(Said::values).any(is_failed) {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             println!("  the end of the broker's log:\n{}", process::tail(&text));
         }
         Ok(Shown { said, complaints })
+    }
+
+    /// Where to tell of Kafka's tools that are called from here; `None` when nobody asked.
+    fn tools_of<'b>(&self, said: &'b mut BTreeMap<String, Said>) -> Option<&'b mut Said> {
+        said.get_mut(install::KAFKA_CLI).filter(|_| self.only.is_empty())
     }
 
     /// All client programs, some at a time.
@@ -289,7 +298,23 @@ impl Clients<'_> {
     }
 }
 
-fn is_failed(line: &program::Line) -> bool {
+/// Tells of a command line class; what two right brokers share is only that it went well.
+fn tell(said: &mut Said, name: &str, result: Result<String, Failure>) {
+    let check = format!("{}{name}", program::TOOLS);
+    let line = match result {
+        Ok(detail) => {
+            println!("  pass  {name}: {detail}");
+            Line { check: check.clone(), result: Outcome::Pass, detail, answer: "well".to_string() }
+        }
+        Err(failure) => {
+            println!("  FAIL  {name}: {failure}");
+            program::failed(&check, &failure.to_string())
+        }
+    };
+    said.insert(check, line);
+}
+
+fn is_failed(line: &Line) -> bool {
     line.result == Outcome::Fail
 }
 
