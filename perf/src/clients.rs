@@ -1,8 +1,8 @@
 //! `cargo perf clients`: every Kafka client against each way of running Ringlog.
 //!
 //! For each combination a fresh broker is started; the client programs play one scenario against
-//! it, two at a time, each under topics of its own; then it is stopped cleanly, and Kafka's file
-//! checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
+//! it, two at a time (but those that change the broker's own settings), each under topics of its
+//! own; then it is stopped cleanly, and Kafka's file checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
 //! kafka`), and what Kafka answered is what Ringlog must answer, but for the differences that are
 //! listed with their reasons.
 
@@ -222,37 +222,43 @@ impl Clients<'_> {
         said.get_mut(install::KAFKA_CLI).filter(|_| self.only.is_empty())
     }
 
-    /// All client programs, some at a time.
+    /// All client programs: some at a time, then those that need the broker for themselves.
     fn all_said(&self, visit: &Visit<'_>) -> BTreeMap<String, Said> {
-        let waiting: Mutex<VecDeque<&Program>> = Mutex::new(self.programs.iter().collect());
         let all = Mutex::new(BTreeMap::new());
-        let work = || {
-            loop {
-                let Some(program) = waiting.lock().expect("no thread panicked").pop_front() else {
-                    return;
-                };
-                let began = Instant::now();
-                let said = match program.command.is_empty() {
-                    true => kcat::run(self.kafka, visit),
-                    false => program::run(program, visit),
-                };
-                let count = |outcome| said.values().filter(|line| line.result == outcome).count();
-                let (passed, absent) = (count(Outcome::Pass), count(Outcome::Absent));
-                let mut text = format!("  {}: {passed} pass, {absent} absent", program.name);
-                text += &format!(" ({:.1} s)", began.elapsed().as_secs_f64());
-                for line in said.values().filter(|line| is_failed(line)) {
-                    text += &format!("\n  FAIL  {} {}: {}", program.name, line.check, line.detail);
+        for (is_alone, at_once) in [(false, PROGRAMS_AT_ONCE), (true, 1)] {
+            let these = self.programs.iter().filter(|program| program.is_alone == is_alone);
+            let waiting: Mutex<VecDeque<&Program>> = Mutex::new(these.collect());
+            let next = || waiting.lock().expect("no thread panicked").pop_front();
+            let work = || {
+                while let Some(program) = next() {
+                    let said = self.played(program, visit);
+                    all.lock().expect("no thread panicked").insert(program.name.to_string(), said);
                 }
-                println!("{text}");
-                all.lock().expect("no thread panicked").insert(program.name.to_string(), said);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..PROGRAMS_AT_ONCE {
-                scope.spawn(work);
-            }
-        });
+            };
+            std::thread::scope(|scope| {
+                for _ in 0..at_once {
+                    scope.spawn(work);
+                }
+            });
+        }
         all.into_inner().expect("no thread panicked")
+    }
+
+    fn played(&self, program: &Program, visit: &Visit<'_>) -> Said {
+        let began = Instant::now();
+        let said = match program.command.is_empty() {
+            true => kcat::run(self.kafka, visit),
+            false => program::run(program, visit),
+        };
+        let count = |outcome| said.values().filter(|line| line.result == outcome).count();
+        let (passed, absent) = (count(Outcome::Pass), count(Outcome::Absent));
+        let mut text = format!("  {}: {passed} pass, {absent} absent", program.name);
+        text += &format!(" ({:.1} s)", began.elapsed().as_secs_f64());
+        for line in said.values().filter(|line| is_failed(line)) {
+            text += &format!("\n  FAIL  {} {}: {}", program.name, line.check, line.detail);
+        }
+        println!("{text}");
+        said
     }
 
     fn producer_perf(&self, setup: &Setup<'_>) -> Result<String, Failure> {

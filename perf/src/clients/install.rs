@@ -24,7 +24,8 @@ pub fn programs(place: &Place, kafka: &Kafka, wanted: &[String]) -> Result<Vec<P
             let (version, command) =
                 make(&workshop).map_err(|failure| format!("client {name}: {failure}"))?;
             let has_scenario = name != KAFKA_CLI;
-            programs.push(Program { name, version, command, has_scenario });
+            let is_alone = ALONE.contains(&name);
+            programs.push(Program { name, version, command, has_scenario, is_alone });
         }
     }
     for name in wanted {
@@ -57,6 +58,9 @@ const MAKERS: [(&str, Make); 10] = [
 
 /// Kafka's own command line classes.
 pub const KAFKA_CLI: &str = "kafka-cli";
+
+/// They change settings of the whole broker, for a moment.
+const ALONE: [&str; 3] = ["franz-go", "java", KAFKA_CLI];
 
 struct Workshop<'a> {
     place: &'a Place,

@@ -124,6 +124,8 @@ pub struct Program {
     pub command: Vec<String>,
     /// Whether it plays [`CHECKS`]; the command line classes do not.
     pub has_scenario: bool,
+    /// Whether it changes settings of the whole broker, and so must have it for itself.
+    pub is_alone: bool,
 }
 
 /// The broker to talk to, and where to leave files.
@@ -221,7 +223,8 @@ mod tests {
     fn said_by(name: &'static str, script: &str) -> Said {
         let folder = TemporaryFolder::new(&std::env::temp_dir(), name).unwrap();
         let command = ["sh", "-c", script, "sh"].map(String::from).to_vec();
-        let program = Program { name, version: String::new(), command, has_scenario: true };
+        let (version, has_scenario, is_alone) = (String::new(), true, false);
+        let program = Program { name, version, command, has_scenario, is_alone };
         let only = ["nulls".to_string(), "sizes".to_string()];
         let address = ([127, 0, 0, 1], 1).into();
         run(&program, &Visit { address, folder: folder.path(), only: &only })

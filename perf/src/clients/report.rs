@@ -217,8 +217,9 @@ mod tests {
             answer: String::new(),
         };
         let said = outcomes.iter().map(line).map(|line| (line.check.clone(), line)).collect();
-        let command = Vec::new();
-        let program = Program { name: "kcat", version: "1".into(), command, has_scenario: true };
+        let (command, has_scenario, is_alone) = (Vec::new(), true, false);
+        let program =
+            Program { name: "kcat", version: "1".into(), command, has_scenario, is_alone };
         let run = BTreeMap::from([("kcat".to_string(), said)]);
         Results::of(&[program], vec!["1 shard, node".into()], &[run])
     }
