@@ -1,8 +1,8 @@
 //! `cargo perf clients`: every Kafka client against each way of running Ringlog.
 //!
 //! For each combination a fresh broker is started; the client programs play one scenario against
-//! it, two at a time, each under topics of its own; then it is stopped cleanly, and Kafka's file
-//! checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
+//! it, two at a time (but those that change the broker's own settings), each under topics of its
+//! own; then it is stopped cleanly, and Kafka's file checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
 //! kafka`), and what Kafka answered is what Ringlog must answer, but for the differences that are
 //! listed with their reasons.
 
@@ -26,7 +26,7 @@ use crate::kafka::Kafka;
 use crate::kcat::{CODECS, MESSAGES};
 use crate::place::Place;
 use crate::process::{self, TemporaryFolder};
-use program::{Outcome, Program, Said, Visit};
+use program::{Line, Outcome, Program, Said, Visit};
 use report::Results;
 
 const PARTITIONS: &str = "num.partitions=4";
@@ -90,7 +90,7 @@ struct Clients<'a> {
 
 /// Runs the matrix; an error when anything failed.
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let is_unknown = |name: &&String| !program::CHECKS.contains(&name.as_str());
+    let is_unknown = |name: &&String| !program::is_known(name);
     if let Some(check) = arguments.check.iter().find(is_unknown) {
         return Err(format!("no such check: {check}").into());
     }
@@ -109,7 +109,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         runs.push(shown.said);
     }
     match arguments.server {
-        ServerName::Kafka => answers::keep(place, &runs[0])?,
+        ServerName::Kafka => answers::keep(place, &runs[0], arguments.check.is_empty())?,
         ServerName::Ringlog => complaints.extend(compared(place, arguments, &kinds, &runs)?),
     }
     let names = kinds.iter().map(ToString::to_string).collect();
@@ -153,7 +153,8 @@ fn compared(
     let mut is_seen = vec![false; listed.len()];
     let mut complaints = Vec::new();
     for (kind, said) in kinds.iter().zip(runs) {
-        let found = answers::compare(&of_kafka, &listed, &mut is_seen, said);
+        let has_all = arguments.check.is_empty();
+        let found = answers::compare(&of_kafka, &listed, &mut is_seen, said, has_all);
         complaints.extend(found.iter().map(|text| format!("{kind}: {text}")));
     }
     if arguments.is_whole() {
@@ -190,21 +191,24 @@ impl Clients<'_> {
             }
         };
         let visit = Visit { address: setup.address(), folder: folder.path(), only: self.only };
-        let said = self.all_said(&visit);
+        let mut said = self.all_said(&visit);
         server.check_alive()?;
+        note("kcat -L", brokers_shown(kind, &setup));
         let mut sent = said.get(kcat::PREFIX).map_or(0, sent_by_kcat);
-        if self.only.is_empty() {
-            note("kcat -L", brokers_shown(kind, &setup));
-            note("kafka-producer-perf-test", self.producer_perf(&setup));
-            note("kafka-get-offsets", self.offsets(&setup));
+        if let Some(tools) = self.tools_of(&mut said) {
+            tell(tools, "kafka-producer-perf-test/many", self.producer_perf(&setup));
+            tell(tools, "kafka-get-offsets/many", self.offsets(&setup));
             sent += PERF_RECORDS;
         }
         server.check_alive()?;
         let log = server.log.clone();
         note("clean stop", setup.stop(server).map(|()| "done".to_string()));
-        for name in dump::CHECK_NAMES.into_iter().filter(|_| self.only.is_empty()) {
-            let expected = (name == "log").then_some(sent);
-            note(&format!("dump-log: {name}"), self.dump(&setup.data(), name, expected));
+        if let Some(tools) = self.tools_of(&mut said) {
+            for name in dump::CHECK_NAMES {
+                let expected = (name == "log").then_some(sent);
+                let check = format!("kafka-dump-log/{}", name.replace(' ', "-"));
+                tell(tools, &check, self.dump(&setup.data(), name, expected));
+            }
         }
         if !complaints.is_empty() || said.values().flat_map(Said::values).any(is_failed) {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -213,37 +217,48 @@ impl Clients<'_> {
         Ok(Shown { said, complaints })
     }
 
-    /// All client programs, some at a time.
+    /// Where to tell of Kafka's tools that are called from here; `None` when nobody asked.
+    fn tools_of<'b>(&self, said: &'b mut BTreeMap<String, Said>) -> Option<&'b mut Said> {
+        said.get_mut(install::KAFKA_CLI).filter(|_| self.only.is_empty())
+    }
+
+    /// All client programs: some at a time, then those that need the broker for themselves.
     fn all_said(&self, visit: &Visit<'_>) -> BTreeMap<String, Said> {
-        let waiting: Mutex<VecDeque<&Program>> = Mutex::new(self.programs.iter().collect());
         let all = Mutex::new(BTreeMap::new());
-        let work = || {
-            loop {
-                let Some(program) = waiting.lock().expect("no thread panicked").pop_front() else {
-                    return;
-                };
-                let began = Instant::now();
-                let said = match program.command.is_empty() {
-                    true => kcat::run(self.kafka, visit),
-                    false => program::run(program, visit),
-                };
-                let count = |outcome| said.values().filter(|line| line.result == outcome).count();
-                let (passed, absent) = (count(Outcome::Pass), count(Outcome::Absent));
-                let mut text = format!("  {}: {passed} pass, {absent} absent", program.name);
-                text += &format!(" ({:.1} s)", began.elapsed().as_secs_f64());
-                for line in said.values().filter(|line| is_failed(line)) {
-                    text += &format!("\n  FAIL  {} {}: {}", program.name, line.check, line.detail);
+        for (is_alone, at_once) in [(false, PROGRAMS_AT_ONCE), (true, 1)] {
+            let these = self.programs.iter().filter(|program| program.is_alone == is_alone);
+            let waiting: Mutex<VecDeque<&Program>> = Mutex::new(these.collect());
+            let next = || waiting.lock().expect("no thread panicked").pop_front();
+            let work = || {
+                while let Some(program) = next() {
+                    let said = self.played(program, visit);
+                    all.lock().expect("no thread panicked").insert(program.name.to_string(), said);
                 }
-                println!("{text}");
-                all.lock().expect("no thread panicked").insert(program.name.to_string(), said);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..PROGRAMS_AT_ONCE {
-                scope.spawn(work);
-            }
-        });
+            };
+            std::thread::scope(|scope| {
+                for _ in 0..at_once {
+                    scope.spawn(work);
+                }
+            });
+        }
         all.into_inner().expect("no thread panicked")
+    }
+
+    fn played(&self, program: &Program, visit: &Visit<'_>) -> Said {
+        let began = Instant::now();
+        let said = match program.command.is_empty() {
+            true => kcat::run(self.kafka, visit),
+            false => program::run(program, visit),
+        };
+        let count = |outcome| said.values().filter(|line| line.result == outcome).count();
+        let (passed, absent) = (count(Outcome::Pass), count(Outcome::Absent));
+        let mut text = format!("  {}: {passed} pass, {absent} absent", program.name);
+        text += &format!(" ({:.1} s)", began.elapsed().as_secs_f64());
+        for line in said.values().filter(|line| is_failed(line)) {
+            text += &format!("\n  FAIL  {} {}: {}", program.name, line.check, line.detail);
+        }
+        println!("{text}");
+        said
     }
 
     fn producer_perf(&self, setup: &Setup<'_>) -> Result<String, Failure> {
@@ -289,7 +304,23 @@ impl Clients<'_> {
     }
 }
 
-fn is_failed(line: &program::Line) -> bool {
+/// Tells of a command line class; what two right brokers share is only that it went well.
+fn tell(said: &mut Said, name: &str, result: Result<String, Failure>) {
+    let check = format!("{}{name}", program::TOOLS);
+    let line = match result {
+        Ok(detail) => {
+            println!("  pass  {name}: {detail}");
+            Line { check: check.clone(), result: Outcome::Pass, detail, answer: "well".to_string() }
+        }
+        Err(failure) => {
+            println!("  FAIL  {name}: {failure}");
+            program::failed(&check, &failure.to_string())
+        }
+    };
+    said.insert(check, line);
+}
+
+fn is_failed(line: &Line) -> bool {
     line.result == Outcome::Fail
 }
 

@@ -187,12 +187,12 @@ public final class KafkaCli {
         await("log.retention.ms=500000000");
         check("kafka-configs/broker-defaults-describe", 0, KafkaCli::retention, "", name,
                 "--describe", "--broker-defaults");
-        check("kafka-configs/broker-alter", 0, KafkaCli::text, "", name, "--alter",
+        check("kafka-configs/broker-alter", 0, KafkaCli::unnumbered, "", name, "--alter",
                 "--broker", leader, "--add-config", "log.retention.ms=600000000");
         await("log.retention.ms=600000000");
         check("kafka-configs/broker-describe", 0, KafkaCli::retention, "", name,
                 "--describe", "--broker", leader);
-        check("kafka-configs/broker-delete", 0, KafkaCli::text, "", name, "--alter",
+        check("kafka-configs/broker-delete", 0, KafkaCli::unnumbered, "", name, "--alter",
                 "--broker", leader, "--delete-config", "log.retention.ms");
         check("kafka-configs/broker-defaults-delete", 0, KafkaCli::text, "", name, "--alter",
                 "--broker-defaults", "--delete-config", "log.retention.ms");
@@ -418,12 +418,21 @@ public final class KafkaCli {
         return names.isEmpty() ? text(text) : names.toString();
     }
 
-    /** Topics, without the two settings that brokers here show as set for all of them. */
+    /**
+     * Topics, without the two settings that brokers here show as set for all of them: before or
+     * behind the topic's own.
+     */
     private static String description(String text) {
         return text(text).replaceAll("TopicId: \\S+", "TopicId: ID")
                 .replaceAll("(Leader|Replicas|Isr): \\d+\\b", "$1: N").replaceAll("\\s+", " ")
                 .replaceAll("(segment\\.bytes|min\\.insync\\.replicas)=\\d+,?", "")
+                .replaceAll(",(?= ?\\||$)", "")
                 .replaceAll(" Configs: ?(?=\\||$)", "");
+    }
+
+    /** Without the broker's id. */
+    private static String unnumbered(String text) {
+        return text(text).replaceAll("broker \\d+", "broker N");
     }
 
     private static String retention(String text) {

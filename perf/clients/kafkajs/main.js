@@ -90,14 +90,17 @@ async function settle(condition, what) {
 async function create(topic, numPartitions, configs = {}, validateOnly = false) {
   const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
   const topics = [{ topic, numPartitions, replicationFactor: 1, configEntries }]
-  return await admin.createTopics({ topics, validateOnly, waitForLeaders: !validateOnly })
+  return await admin.createTopics({ topics, validateOnly, waitForLeaders: false })
 }
 
 // Makes a topic and waits until its leaders know that they lead: one that does not yet refuses, and
 // a producer that tries again may send twice, or with acks=0 never hears of it.
 async function make(topic, numPartitions, configs) {
   await create(topic, numPartitions, configs)
-  const isServed = async () => (await admin.fetchTopicOffsets(topic)).every(one => one.high === '0')
+  const isServed = async () => {
+    const served = (await admin.fetchTopicOffsets(topic)).filter(one => one.high === '0')
+    return served.length === numPartitions
+  }
   await settle(() => isServed().catch(() => false), 'the topic is served')
 }
 
@@ -221,6 +224,7 @@ async function adminCreate() {
   const [topic, tried] = [topicOf('admin-create'), topicOf('admin-create-tried')]
   await create(topic, 3, { 'retention.ms': '3600000', 'cleanup.policy': 'compact' })
   await create(tried, 3, {}, true)
+  await settle(async () => (await admin.listTopics()).includes(topic), 'the topic is listed')
   const topics = await admin.listTopics()
   return `created: ${topics.includes(topic)}, only validated: ${topics.includes(tried)}`
 }

@@ -22,6 +22,7 @@ def check_codes(named_errors):
 class Aiokafka(common.Client):
     # It cannot encode them.
     has_null_headers = False
+    has_creating_description = True
 
     def __init__(self, bootstrap):
         self.runner = asyncio.Runner()

@@ -43,6 +43,8 @@ class Client:
     """What a client adapter offers. Whatever it lacks raises `Absent` here."""
 
     has_null_headers = True
+    # Whether its description of a topic asks the broker to create what is unknown.
+    has_creating_description = False
 
     def create(self, topic, partitions, configs=None, validate_only=False):
         """Makes a topic; raises the client's own error when the broker refuses."""
@@ -160,12 +162,21 @@ class Scenario:
         return seen
 
     def make(self, topic, partitions, configs=None):
+        """
+        Makes a topic and waits until it is served: a leader that does not know yet that it leads
+        refuses what it is sent, and what is sent again may be overtaken.
+        """
+        self.list(topic, partitions, configs)
+        for partition in range(partitions):
+            self.settle(lambda: self.serves(topic, partition), "the partition is served")
+
+    def list(self, topic, partitions, configs=None):
         """Makes a topic and waits until the broker shows it."""
         self.client.create(topic, partitions, configs)
         self.settle(lambda: topic in self.client.topics(), "the topic is listed")
 
     def serves(self, topic, partition):
-        """Whether the leader knows that it leads: nobody would tell a producer with acks=0."""
+        """Whether the leader knows that it leads."""
         try:
             return self.client.position(topic, partition, "end") == 0
         except Absent:
@@ -182,8 +193,6 @@ class Scenario:
     def acks(self, acks):
         topic = self.topic(f"acks-{acks}")
         self.make(topic, PARTITIONS)
-        for partition in range(PARTITIONS):
-            self.settle(lambda: self.serves(topic, partition), "the partition is served")
         self.round_trip(topic, list(keyed(100, PARTITIONS)), PARTITIONS, acks=acks)
         return "100 records"
 
@@ -301,7 +310,8 @@ class Scenario:
 
     def admin_delete(self):
         topic = self.topic("admin-delete")
-        self.make(topic, 2)
+        # Not served: a reader that has asked for a topic once may have it made anew.
+        self.list(topic, 2)
         self.client.delete(topic)
         self.settle(lambda: topic not in self.client.topics(), "the topic is gone")
         return self.refused(self.client.delete, topic)
@@ -329,7 +339,15 @@ class Scenario:
         raise AssertionError(f"not refused: {str(result)[:200]}")
 
     def errors_unknown_topic(self):
-        return self.refused(self.client.describe, self.topic("errors-unknown"))
+        topic = self.topic("errors-unknown")
+        if not self.client.has_creating_description:
+            return self.refused(self.client.describe, topic)
+        deleted = self.refused(self.client.delete, topic)
+        try:
+            described = f"{len(self.client.describe(topic))} partitions"
+        except Exception as error:
+            described = self.client.error_name(error)
+        return f"delete: {deleted}, describe: {described}"
 
     def errors_too_large(self):
         topic = self.topic("errors-too-large")

@@ -58,11 +58,15 @@ pub fn of_kafka(place: &Place) -> Result<Answers, Failure> {
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
 
-/// Keeps what Kafka answered now; what was not asked stays as it was.
-pub fn keep(place: &Place, said: &BTreeMap<String, Said>) -> Result<(), Failure> {
+/// Keeps what Kafka answered now; what was not asked stays as it was, but for checks that clients
+/// which play all of theirs no longer have.
+pub fn keep(place: &Place, said: &BTreeMap<String, Said>, is_whole: bool) -> Result<(), Failure> {
     let mut answers = of_kafka(place)?;
     for (client, said) in said {
         let kept = answers.entry(client.clone()).or_default();
+        if is_whole {
+            kept.clear();
+        }
         for (check, line) in said {
             let answer = Answer { result: line.result, answer: line.answer.clone() };
             kept.insert(check.clone(), answer);
@@ -80,18 +84,25 @@ pub fn differences(place: &Place) -> Result<Vec<Difference>, Failure> {
 }
 
 /// Complaints about one run of all clients: answers that differ from Kafka's and are not listed.
-/// Marks the listed differences that were seen. Failed checks are complained of elsewhere.
+/// Marks the listed differences that were seen. Failed checks are complained of elsewhere. When all
+/// checks were to be played, what Kafka answered must have been asked.
 pub fn compare(
     kafka: &Answers,
     listed: &[Difference],
     is_seen: &mut [bool],
     said: &BTreeMap<String, Said>,
+    is_whole: bool,
 ) -> Vec<String> {
     let mut complaints = Vec::new();
     for (client, said) in said {
+        let of_kafka = kafka.get(client);
+        let is_unsaid = |check: &&String| is_whole && !said.contains_key(*check);
+        for check in of_kafka.into_iter().flat_map(BTreeMap::keys).filter(is_unsaid) {
+            complaints.push(format!("{client} {check}: said nothing of it"));
+        }
         for line in said.values().filter(|line| line.result != Outcome::Fail) {
             let place = format!("{client} {}", line.check);
-            let Some(answer) = kafka.get(client).and_then(|said| said.get(&line.check)) else {
+            let Some(answer) = of_kafka.and_then(|said| said.get(&line.check)) else {
                 complaints.push(format!("{place}: Kafka was not asked (--server kafka)"));
                 continue;
             };
@@ -161,7 +172,7 @@ mod tests {
             [("a", "b", 0, 0), ("a", "a", 0, 1), ("a", "c", 1, 1), ("c", "b", 1, 1)]
         {
             let mut is_seen = [false];
-            let found = compare(&kafka(of_kafka), &listed, &mut is_seen, &said(of_ringlog));
+            let found = compare(&kafka(of_kafka), &listed, &mut is_seen, &said(of_ringlog), true);
             let place = format!("{of_kafka} {of_ringlog}");
             assert_eq!(found.len(), complaints, "{place}: {found:?}");
             assert_eq!(stale(&listed, &is_seen).len(), stale_count, "{place}");
@@ -170,7 +181,15 @@ mod tests {
 
     #[test]
     fn what_kafka_was_not_asked_is_a_complaint() {
-        let found = compare(&Answers::new(), &[], &mut [], &said("a"));
+        let found = compare(&Answers::new(), &[], &mut [], &said("a"), true);
         assert!(found[0].contains("not asked"), "{found:?}");
+    }
+
+    #[test]
+    fn what_only_kafka_was_asked_is_a_complaint() {
+        let nothing = BTreeMap::from([("kcat".to_string(), Said::new())]);
+        assert_eq!(compare(&kafka("a"), &[], &mut [], &nothing, false).len(), 0);
+        let found = compare(&kafka("a"), &[], &mut [], &nothing, true);
+        assert_eq!(found, ["kcat nulls: said nothing of it"]);
     }
 }

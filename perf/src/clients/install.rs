@@ -23,7 +23,9 @@ pub fn programs(place: &Place, kafka: &Kafka, wanted: &[String]) -> Result<Vec<P
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             let (version, command) =
                 make(&workshop).map_err(|failure| format!("client {name}: {failure}"))?;
-            programs.push(Program { name, version, command });
+            let has_scenario = name != KAFKA_CLI;
+            let is_alone = ALONE.contains(&name);
+            programs.push(Program { name, version, command, has_scenario, is_alone });
         }
     }
     for name in wanted {
@@ -51,8 +53,14 @@ const MAKERS: [(&str, Make); 10] = [
     ("franz-go", |workshop| workshop.go("franz-go", "github.com/twmb/franz-go v")),
     ("sarama", |workshop| workshop.go("sarama", "github.com/IBM/sarama v")),
     ("java", |workshop| workshop.java()),
-    ("kafka-cli", |workshop| workshop.kafka_cli()),
+    (KAFKA_CLI, |workshop| workshop.kafka_cli()),
 ];
+
+/// Kafka's own command line classes.
+pub const KAFKA_CLI: &str = "kafka-cli";
+
+/// They change settings of the whole broker, for a moment.
+const ALONE: [&str; 3] = ["franz-go", "java", KAFKA_CLI];
 
 struct Workshop<'a> {
     place: &'a Place,

@@ -3,7 +3,8 @@
 //! The contract: `PROGRAM --bootstrap HOST:PORT --prefix PREFIX` plays the checks of [`CHECKS`] and
 //! prints a JSON object for each, one a line (see [`Line`]); its topics begin with the prefix; it
 //! ends with success when it came to its end, whatever the broker answered. A check that it does
-//! not speak of has failed.
+//! not speak of has failed. Beyond those it may play checks of [`MORE`], as far as its interface
+//! goes; Kafka's command line classes have checks of their own, `cli/TOOL/CASE`, instead.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -59,6 +60,32 @@ pub const CHECKS: [&str; 32] = [
     "errors/bad-partitions",
 ];
 
+/// What only some clients have an interface for, in the order of reports.
+pub const MORE: [&str; 11] = [
+    "admin/describe-many",
+    "admin/configs-whole",
+    "admin/configs-broker",
+    "admin/config-resources",
+    "admin/leader-epochs",
+    "admin/log-dirs",
+    "admin/producers",
+    "admin/elect-leaders",
+    "admin/reassignments",
+    "admin/features",
+    "admin/metadata-quorum",
+];
+
+/// What the names of the command line classes' checks begin with.
+pub const TOOLS: &str = "cli/";
+
+/// What is said of a program that did all that is asked for, and did not end well.
+const END: &str = "end";
+
+/// Whether a check may have this name.
+pub fn is_known(check: &str) -> bool {
+    CHECKS.contains(&check) || MORE.contains(&check) || check.starts_with(TOOLS)
+}
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,6 +122,10 @@ pub struct Program {
     pub version: String,
     /// The program and its first arguments; empty: kcat, which the harness itself drives.
     pub command: Vec<String>,
+    /// Whether it plays [`CHECKS`]; the command line classes do not.
+    pub has_scenario: bool,
+    /// Whether it changes settings of the whole broker, and so must have it for itself.
+    pub is_alone: bool,
 }
 
 /// The broker to talk to, and where to leave files.
@@ -117,12 +148,13 @@ impl Visit<'_> {
 /// Runs a client program to its end and returns a line for each wanted check.
 pub fn run(program: &Program, visit: &Visit<'_>) -> Said {
     let mut said = Said::new();
-    let trouble = match play(program, visit, &mut said) {
-        Ok(()) => "said nothing of it".to_string(),
-        Err(failure) => failure.to_string(),
-    };
-    for check in CHECKS.iter().filter(|check| visit.wants(check)) {
-        said.entry(check.to_string()).or_insert_with(|| failed(check, &trouble));
+    let ended = play(program, visit, &mut said);
+    let trouble = ended.as_ref().err().map_or("said nothing of it".into(), ToString::to_string);
+    for check in CHECKS.iter().filter(|check| program.has_scenario && visit.wants(check)) {
+        said.entry((*check).to_string()).or_insert_with(|| failed(check, &trouble));
+    }
+    if ended.is_err() && !said.values().any(|line| line.result == Outcome::Fail) {
+        said.insert(END.to_string(), failed(END, &trouble));
     }
     said
 }
@@ -146,7 +178,7 @@ fn play(program: &Program, visit: &Visit<'_>, said: &mut Said) -> Result<(), Fai
     let text = fs::read_to_string(&output)?;
     for line in text.lines().filter(|line| line.starts_with('{')) {
         let line: Line = serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))?;
-        if !CHECKS.contains(&line.check.as_str()) {
+        if !is_known(&line.check) {
             return Err(format!("speaks of an unknown check: {}", line.check).into());
         }
         if said.insert(line.check.clone(), line.clone()).is_some() {
@@ -191,7 +223,8 @@ mod tests {
     fn said_by(name: &'static str, script: &str) -> Said {
         let folder = TemporaryFolder::new(&std::env::temp_dir(), name).unwrap();
         let command = ["sh", "-c", script, "sh"].map(String::from).to_vec();
-        let program = Program { name, version: String::new(), command };
+        let (version, has_scenario, is_alone) = (String::new(), true, false);
+        let program = Program { name, version, command, has_scenario, is_alone };
         let only = ["nulls".to_string(), "sizes".to_string()];
         let address = ([127, 0, 0, 1], 1).into();
         run(&program, &Visit { address, folder: folder.path(), only: &only })
@@ -209,6 +242,15 @@ mod tests {
         let said = said_by("dies", &format!("{NULLS}; echo last words >&2; exit 3"));
         assert_eq!(said["nulls"].result, Outcome::Pass);
         assert!(said["sizes"].detail.contains("last words"), "{said:?}");
+    }
+
+    #[test]
+    fn a_bad_end_after_all_is_said_is_a_failure() {
+        let sizes = NULLS.replace("nulls", "sizes");
+        let said = said_by("ends-well", &format!("{NULLS}; {sizes}"));
+        assert_eq!(said.len(), 2, "{said:?}");
+        let said = said_by("ends-badly", &format!("{NULLS}; {sizes}; exit 3"));
+        assert_eq!(said[END].result, Outcome::Fail);
     }
 
     #[test]

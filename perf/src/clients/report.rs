@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::program::{CHECKS, Outcome, Program, Said};
+use super::program::{CHECKS, Outcome, Program, Said, TOOLS};
 use crate::Failure;
 use crate::place::Place;
 use crate::process;
@@ -113,6 +113,7 @@ impl Results {
                 families.push(family_of(check));
             }
         }
+        families.push(family_of(TOOLS));
         let mut heading = vec!["client"];
         heading.extend(&families);
         let mut table = Table::new(&heading);
@@ -122,22 +123,29 @@ impl Results {
             table.push(row);
         }
         let mut text = table.text();
-        text.push_str("\nPassed of asked; a dash: the client has no such feature.");
+        text.push_str("\nPassed of asked; a dash: the client has no such feature.\n\n");
         for client in &self.clients {
             for (what, checks) in client.remarks() {
-                text.push_str(&format!("\n{}: {what}: {}.", client.name, checks.join(", ")));
+                text.push_str(&format!("- {}: {what}: {}.\n", client.name, checks.join(", ")));
+            }
+            let tools = client.tools();
+            if !tools.is_empty() {
+                text.push_str(&format!("- {}: {}.\n", client.name, tools.join(", ")));
             }
         }
-        text.push('\n');
         text
     }
 }
 
 impl ClientResults {
     fn cell(&self, family: &str) -> String {
-        let results = CHECKS.iter().filter(|check| family_of(check) == family);
-        let results: Vec<Outcome> =
-            results.filter_map(|check| self.checks.get(*check)).map(|one| one.result).collect();
+        self.counted(|check| family_of(check) == family)
+    }
+
+    /// How many of these checks passed, and of how many.
+    fn counted(&self, is_meant: impl Fn(&str) -> bool) -> String {
+        let meant = self.checks.iter().filter(|(check, _)| is_meant(check));
+        let results: Vec<Outcome> = meant.map(|(_, one)| one.result).collect();
         let count = |outcome| results.iter().filter(|one| **one == outcome).count();
         match (count(Outcome::Pass), count(Outcome::Fail)) {
             (0, 0) => "–".to_string(),
@@ -146,14 +154,26 @@ impl ClientResults {
         }
     }
 
+    /// How each command line class fared.
+    fn tools(&self) -> Vec<String> {
+        let mut tools: Vec<&str> = self.checks.keys().filter_map(|check| tool_of(check)).collect();
+        tools.dedup();
+        let told =
+            |tool: &str| format!("{tool} {}", self.counted(|one| tool_of(one) == Some(tool)));
+        tools.into_iter().map(told).collect()
+    }
+
     /// What is absent, by its reason, and what fails.
     fn remarks(&self) -> Vec<(String, Vec<&str>)> {
         let mut remarks = Vec::<(String, Vec<&str>)>::new();
-        for check in CHECKS {
-            let what = match self.checks.get(check) {
-                Some(one) if one.result == Outcome::Absent => one.detail.clone(),
-                Some(one) if one.result == Outcome::Fail => "fails".to_string(),
-                _ => continue,
+        let order = |check: &str| CHECKS.iter().position(|one| *one == check);
+        let mut checks: Vec<_> = self.checks.iter().collect();
+        checks.sort_by_key(|(check, _)| order(check).unwrap_or(usize::MAX));
+        for (check, one) in checks {
+            let what = match one.result {
+                Outcome::Absent => one.detail.clone(),
+                Outcome::Fail => "fails".to_string(),
+                Outcome::Pass => continue,
             };
             match remarks.iter_mut().find(|(other, _)| *other == what) {
                 Some((_, checks)) => checks.push(check),
@@ -166,6 +186,11 @@ impl ClientResults {
 
 fn family_of(check: &str) -> &str {
     check.split_once('/').map_or(check, |(family, _)| family)
+}
+
+/// The command line class that a check is of.
+fn tool_of(check: &str) -> Option<&str> {
+    check.strip_prefix(TOOLS)?.split('/').next()
 }
 
 fn path_of(place: &Place) -> PathBuf {
@@ -192,7 +217,9 @@ mod tests {
             answer: String::new(),
         };
         let said = outcomes.iter().map(line).map(|line| (line.check.clone(), line)).collect();
-        let program = Program { name: "kcat", version: "1".into(), command: Vec::new() };
+        let (command, has_scenario, is_alone) = (Vec::new(), true, false);
+        let program =
+            Program { name: "kcat", version: "1".into(), command, has_scenario, is_alone };
         let run = BTreeMap::from([("kcat".to_string(), said)]);
         Results::of(&[program], vec!["1 shard, node".into()], &[run])
     }
@@ -226,12 +253,17 @@ mod tests {
             ("codec/gzip", Fail),
             ("seek/offset", Absent),
             ("nulls", Pass),
+            ("cli/kafka-topics/create", Pass),
+            ("cli/kafka-topics/delete", Fail),
+            ("cli/kafka-log-dirs/describe", Pass),
         ])
         .markdown();
         let row = text.lines().nth(2).unwrap().replace(' ', "");
         assert!(row.starts_with("|kcat1|**1/2**|–|–|–|1/1|"), "{row}");
-        assert!(text.contains("\nkcat: fails: codec/gzip.\n"), "{text}");
-        assert!(text.contains("\nkcat: no such thing: seek/offset.\n"), "{text}");
+        assert!(row.ends_with("|**2/3**|"), "{row}");
+        assert!(text.contains("\n- kcat: fails: codec/gzip, cli/kafka-topics/delete.\n"), "{text}");
+        assert!(text.contains("\n- kcat: no such thing: seek/offset.\n"), "{text}");
+        assert!(text.contains("\n- kcat: kafka-log-dirs 1/1, kafka-topics **1/2**.\n"), "{text}");
     }
 
     #[test]
