@@ -53,6 +53,7 @@ impl<M: Memory> Log<M> {
         // Files appear in order: a crash never leaves a segment without the one before it.
         let before = index.checked_sub(1).and_then(|at| self.segments[at].writer.as_ref());
         let follows = before.is_none_or(|before| before.state == FileState::Open);
+        let size_before = index.checked_sub(1).map_or(0, |at| self.segments[at].size);
         let segment = &mut self.segments[index];
         let writer = segment.writer.as_mut().expect("an open segment has a writer");
         if writer.state == FileState::Absent && !follows {
@@ -63,7 +64,7 @@ impl<M: Memory> Log<M> {
         }
         if writer.state == FileState::Absent {
             writer.state = FileState::Opening;
-            let size = allocation_for(&self.config, segment.size);
+            let size = allocation_for(&self.config, segment.size, size_before);
             writer.allocated = size;
             let kind = DiskKind::Create { path: segment.log_name(), size };
             return self.hand_out(index, Purpose::Create, kind, out);
@@ -287,9 +288,10 @@ fn piece_for(config: &LogConfig, size: u64) -> u64 {
     block_ceil(size).clamp(first, config.allocate_bytes)
 }
 
-/// The space that a segment of `size` bytes starts with.
-fn allocation_for(config: &LogConfig, size: u64) -> u64 {
-    let pieces = (size + 1).next_multiple_of(piece_for(config, size));
+/// The space that a segment of `size` bytes starts with, when the one before it came to
+/// `size_before`: it is likely to come to the same.
+fn allocation_for(config: &LogConfig, size: u64, size_before: u64) -> u64 {
+    let pieces = (size + 1).next_multiple_of(piece_for(config, size.max(size_before)));
     pieces.min(size_max(config).max(block_ceil(size)))
 }
 
