@@ -83,7 +83,8 @@ pub struct ReplyTo {
     pub correlation_id: i32,
 }
 
-/// A whole reply of `api` in `version`, whose body `body` writes.
+/// A whole reply of `api` in `version`, whose body `body` writes. No bytes if it is larger than a
+/// frame can be: the connection is closed for it.
 pub fn frame_reply(
     api: &Api,
     version: i16,
@@ -93,6 +94,13 @@ pub fn frame_reply(
     let mut out = Vec::with_capacity(128);
     let start = header::begin_response(api, version, correlation_id, &mut out);
     body(&mut out);
+    finished(out, start, frame::SIZE_MAX)
+}
+
+fn finished(mut out: Vec<u8>, start: usize, size_max: usize) -> Vec<u8> {
+    if out.len() - start - frame::SIZE_BYTES > size_max {
+        return Vec::new();
+    }
     frame::end(&mut out, start, 0);
     out
 }
@@ -204,5 +212,22 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         74 => list_config_resources::handle(shell, core, request),
         75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_larger_than_a_frame_is_none() {
+        let framed = |bytes: usize| {
+            let mut out = Vec::new();
+            let start = frame::begin(&mut out);
+            out.resize(frame::SIZE_BYTES + bytes, 7);
+            finished(out, start, 3)
+        };
+        assert_eq!(framed(3), [0, 0, 0, 3, 7, 7, 7]);
+        assert_eq!(framed(4), Vec::<u8>::new());
     }
 }

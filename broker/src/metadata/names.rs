@@ -65,6 +65,12 @@ pub fn check_topic_name(name: &str) -> Result<(), NameError<'_>> {
     Ok(())
 }
 
+/// A name for a text that many partitions share: one that is too long to be a topic's is cut, so
+/// that a request cannot multiply it.
+pub fn shown(name: &str) -> &str {
+    &name[..name.floor_char_boundary(TOPIC_NAME_BYTES_MAX)]
+}
+
 /// True when metrics could not tell the two apart: they differ in `.` against `_` alone.
 pub fn collide(name: &str, other: &str) -> bool {
     let fold = |byte: u8| if byte == b'.' { b'_' } else { byte };
@@ -100,6 +106,15 @@ mod tests {
         }
         let long = "x".repeat(250);
         check(&long, &format!("the length of '{long}' is longer than the max allowed length 249"));
+    }
+
+    #[test]
+    fn texts_show_no_more_of_a_name_than_a_topic_can_have() {
+        let (longest, longer) = ("x".repeat(249), "é".repeat(32_000));
+        for (name, is_shown) in [("", ""), ("a/b", "a/b"), (&longest, &longest)] {
+            assert_eq!(shown(name), is_shown);
+        }
+        assert_eq!(shown(&longer), "é".repeat(124));
     }
 
     #[test]
