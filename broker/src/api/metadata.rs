@@ -48,7 +48,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     });
     let create = CreateTopicsRequest { topics: topics.collect(), ..CreateTopicsRequest::default() };
     let key = shell.controls.insert(PendingControl::Metadata(to, view));
-    shell.ask_controller(core, key, ControlAsk::CreateTopics(create));
+    shell.ask_controller(core, key, ControlAsk::CreateTopics(create), request.body.len());
     Outcome::Parked
 }
 

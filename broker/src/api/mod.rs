@@ -49,6 +49,11 @@ pub use list_offsets::PendingOffsets;
 /// Most partitions of one request: each costs more memory than the bytes that name it.
 pub const PARTITIONS_MAX: usize = 100_000;
 
+/// Most topics, settings, partitions and replicas together of a request to the controller.
+pub const ELEMENTS_MAX: usize = 100_000;
+/// About how many bytes an element of a request needs beside those that came.
+const ELEMENT_BYTES: usize = 64;
+
 /// One request, its header read.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -106,6 +111,12 @@ fn finished(mut out: Vec<u8>, start: usize, size_max: usize) -> Vec<u8> {
 }
 
 impl Request<'_> {
+    /// About how many bytes it holds, read, with so many elements; `None` for more than
+    /// [`ELEMENTS_MAX`].
+    pub fn bytes_with(&self, elements: usize) -> Option<usize> {
+        (elements <= ELEMENTS_MAX).then_some(self.body.len() + elements * ELEMENT_BYTES)
+    }
+
     /// Where the reply goes.
     pub fn reply_to(&self) -> ReplyTo {
         ReplyTo {
@@ -153,6 +164,11 @@ impl Outcome {
     /// A request whose body cannot be read ends its connection, as in Kafka.
     pub fn malformed(api: &Api, error: DecodeError) -> Outcome {
         Outcome::Close(format!("malformed {} request: {error}", api.name))
+    }
+
+    /// Nor is a connection that asks the controller for more than can be meant.
+    pub fn too_many_elements(api: &Api) -> Outcome {
+        Outcome::Close(format!("{} names more than {ELEMENTS_MAX} things", api.name))
     }
 
     /// Nor is a connection that asks for more partitions than anybody has.
