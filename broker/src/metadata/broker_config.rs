@@ -142,6 +142,12 @@ const GROUPS: &[&[&str]] = &[
     &["log.roll.ms", "log.roll.hours"],
 ];
 
+/// Those of the settings that mean something here.
+pub fn known(configs: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+    let known = configs.iter().filter_map(|(name, value)| Some((find(name)?.name, value.clone())));
+    known.collect()
+}
+
 /// The setting of that name.
 pub fn find(name: &str) -> Option<&'static BrokerSetting> {
     let at = SETTINGS.binary_search_by(|setting| setting.name.cmp(name)).ok()?;
