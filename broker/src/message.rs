@@ -233,7 +233,7 @@ pub enum Message {
     /// The answers to [`Message::Ask`], in any order.
     Answers { request: Key, answers: Vec<Answered> },
     /// For the controller on shard 0.
-    Control { request: Key, ask: ControlAsk },
+    Control { request: Key, ask: ControlAsk, bytes: usize },
     /// The controller's answer.
     Controlled { request: Key, answer: ControlAnswer },
     /// The cluster's metadata has changed.

@@ -8,6 +8,7 @@ use ringlog_storage::{Durability, LogConfig};
 use ringlog_wire::batch::{Compression, TimestampType};
 
 use crate::defaults::BrokerDefaults;
+use crate::metadata::config_value::trim;
 use crate::metadata::topic_config::{self, Surroundings};
 
 /// What becomes of the compression of a produced batch (`compression.type`).
@@ -78,7 +79,7 @@ impl Values<'_> {
     fn text(&self, name: &str) -> String {
         let setting = topic_config::find(name).expect("named in this file");
         let own = self.around.image.configs_of(crate::metadata::image::RESOURCE_TOPIC, self.topic);
-        self.around.effective(own.map(|own| &**own), setting).value.trim().to_string()
+        trim(&self.around.effective(own.map(|own| &**own), setting).value).to_string()
     }
 
     fn number(&self, name: &str) -> i64 {
@@ -112,7 +113,7 @@ impl TopicRules {
     pub fn of(around: Surroundings<'_>, topic: &str) -> TopicRules {
         let values = Values { around, topic };
         let policy = values.text("cleanup.policy");
-        let has = |word: &str| policy.split(',').any(|part| part.trim() == word);
+        let has = |word: &str| policy.split(',').any(|part| trim(part) == word);
         TopicRules {
             message_bytes_max: usize::try_from(values.number("max.message.bytes")).unwrap_or(0),
             min_insync_replicas: i32::try_from(values.number("min.insync.replicas"))
@@ -145,7 +146,7 @@ pub fn log_config(around: Surroundings<'_>, defaults: &BrokerDefaults, topic: &s
         durability: values.durability(),
         producer_expiration_ms: around
             .broker_value("producer.id.expiration.ms")
-            .and_then(|value| value.trim().parse().ok())
+            .and_then(|value| trim(value).parse().ok())
             .unwrap_or(defaults.producer_id_expiration_ms),
         ..LogConfig::default()
     }

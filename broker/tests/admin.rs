@@ -412,6 +412,60 @@ fn the_quorum_of_one_moves_with_its_log() {
     assert!(after > epoch, "a start is a new epoch");
 }
 
+#[test]
+fn thousands_of_questions_that_waited_are_answered() {
+    let broker = Broker::start();
+    let mut first = broker.client();
+    first.create("t", 1);
+    // The controller is busy while the others ask.
+    let request = CreatePartitionsRequest {
+        topics: vec![grow("t", 1000)],
+        timeout_ms: 60_000,
+        validate_only: false,
+    };
+    let growing = first.send(&create_partitions::API, 3, &request);
+    let question = DescribeQuorumRequest { topics: Vec::new() };
+    let mut others: Vec<_> = (0..62).map(|_| broker.client()).collect();
+    let asked = others.iter_mut().flat_map(|client| {
+        let ids = (0..64).map(|_| client.send(&describe_quorum::API, 2, &question));
+        vec![ids.collect::<Vec<_>>()]
+    });
+    let asked: Vec<_> = asked.collect();
+    let grown: CreatePartitionsResponse = first.receive(&create_partitions::API, 3, growing);
+    assert_eq!(grown.results[0].error_code, ErrorCode::None);
+    for (client, ids) in others.iter_mut().zip(asked) {
+        for id in ids {
+            let told: DescribeQuorumResponse = client.receive(&describe_quorum::API, 2, id);
+            assert_eq!(told.error_code, ErrorCode::None);
+        }
+    }
+}
+
+#[test]
+fn the_controller_is_not_asked_for_more_than_can_be_meant() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let request = |count| CreatePartitionsRequest {
+        topics: (0..count).map(|number| grow(&number.to_string(), 2)).collect(),
+        timeout_ms: 60_000,
+        validate_only: true,
+    };
+    let told: CreatePartitionsResponse = client.call(&create_partitions::API, 3, &request(100_000));
+    assert_eq!(told.results.len(), 100_000);
+    client.send(&create_partitions::API, 3, &request(100_001));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_long_name_is_not_repeated_for_each_partition() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let indexes: Vec<i32> = (0..100_000).collect();
+    let name = "x".repeat(32_000);
+    let told = elect(&mut client, 2, 0, Some(&[(&name, &indexes)]));
+    assert!(told.len() < 64 << 20);
+}
+
 fn finalized(client: &mut Client) -> Vec<(String, i16)> {
     let request = ApiVersionsRequest {
         client_software_name: "test".into(),

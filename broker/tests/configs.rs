@@ -341,17 +341,23 @@ fn a_small_request_gets_no_huge_answer() {
     let broker = Broker::start();
     let mut client = broker.client();
     client.create("t", 1);
-    let resource = DescribeConfigsResource {
-        resource_type: TOPIC,
-        resource_name: "t".into(),
+    let resource = |resource_type, resource_name| DescribeConfigsResource {
+        resource_type,
+        resource_name,
         configuration_keys: None,
     };
-    let request = DescribeConfigsRequest {
-        resources: vec![resource; 100_000],
+    let request = |resources| DescribeConfigsRequest {
+        resources,
         include_synonyms: true,
         include_documentation: true,
     };
-    client.send(&describe_configs::API, 4, &request);
+    let often = request(vec![resource(TOPIC, "t".into()); 100_000]);
+    let told: DescribeConfigsResponse = client.call(&describe_configs::API, 4, &often);
+    assert_eq!(told.results.len(), 1, "what is asked for twice is told once");
+    // The same broker under names that differ.
+    let names = (0..3000).map(|zeros| format!("{}1", "0".repeat(zeros)));
+    let brokers = names.map(|name| resource(BROKER, name)).collect();
+    client.send(&describe_configs::API, 4, &request(brokers));
     assert!(client.is_closed());
     assert_eq!(value(&mut broker.client(), TOPIC, "t", "retention.ms").1, 5, "and it serves on");
 }

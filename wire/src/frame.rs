@@ -16,6 +16,9 @@ pub const SIZE_BYTES: usize = size_of::<i32>();
 /// Kafka's `socket.request.max.bytes`: no frame is larger unless the configuration says so.
 pub const FRAME_BYTES_MAX: u32 = 100 * 1024 * 1024;
 
+/// The largest frame that has a size, its own bytes left out.
+pub const SIZE_MAX: usize = i32::MAX as usize;
+
 /// The peer does not speak Kafka, or sends more than it may: the connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
@@ -63,7 +66,8 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
 }
 
 /// Fills in the size of the frame begun at `start`, which ends where `out` ends. `outside_bytes` of
-/// it are record slices that are sent between the bytes of `out` and lie elsewhere.
+/// it are record slices that are sent between the bytes of `out` and lie elsewhere. Whoever cannot
+/// rule out that they are more than [`SIZE_MAX`] asks before.
 pub fn end(out: &mut [u8], start: usize, outside_bytes: usize) {
     let size = out.len() - start - SIZE_BYTES + outside_bytes;
     let size = i32::try_from(size).expect("an answer is limited below 2 GiB");

@@ -28,6 +28,10 @@ pub fn replace(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
+    let elements = view.resources.iter().map(|resource| 1 + resource.configs.len()).sum();
+    let Some(bytes) = request.bytes_with(elements) else {
+        return Outcome::too_many_elements(request.api);
+    };
     let mut ask =
         AlterAsk { replace: true, validate_only: view.validate_only, ..Default::default() };
     let mut named = Vec::with_capacity(view.resources.len());
@@ -41,7 +45,7 @@ pub fn replace(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -
         });
         named.push((resource.resource_type, resource.resource_name));
     }
-    pass_on(shell, core, request, ask, named)
+    pass_on(shell, core, request, ask, named, bytes)
 }
 
 /// Passes an IncrementalAlterConfigs request to the controller.
@@ -49,6 +53,10 @@ pub fn change(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let view = match IncrementalAlterConfigsRequest::decode(request.version, request.body) {
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
+    };
+    let elements = view.resources.iter().map(|resource| 1 + resource.configs.len()).sum();
+    let Some(bytes) = request.bytes_with(elements) else {
+        return Outcome::too_many_elements(request.api);
     };
     let mut ask = AlterAsk { validate_only: view.validate_only, ..Default::default() };
     let mut named = Vec::with_capacity(view.resources.len());
@@ -64,7 +72,7 @@ pub fn change(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         });
         named.push((resource.resource_type, resource.resource_name));
     }
-    pass_on(shell, core, request, ask, named)
+    pass_on(shell, core, request, ask, named, bytes)
 }
 
 fn pass_on(
@@ -73,9 +81,10 @@ fn pass_on(
     request: &Request<'_>,
     ask: AlterAsk,
     named: Vec<Resource>,
+    bytes: usize,
 ) -> Outcome {
     let key = shell.controls.insert(PendingControl::AlterConfigs(request.reply_to(), named));
-    shell.ask_controller(core, key, ControlAsk::AlterConfigs(ask));
+    shell.ask_controller(core, key, ControlAsk::AlterConfigs(ask), bytes);
     Outcome::Parked
 }
 

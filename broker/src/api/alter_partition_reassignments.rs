@@ -14,7 +14,7 @@ use ringlog_wire::api::alter_partition_reassignments::{
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, Request};
-use crate::metadata::{TopicImage, placement, reassign};
+use crate::metadata::{TopicImage, names, placement, reassign};
 use crate::shell::Shell;
 
 /// Why a partition does not move, with the words that Kafka has for it, if any.
@@ -48,10 +48,7 @@ fn of_topic(
 ) -> ReassignableTopicResponse {
     let topic = shell.image.topic_named(&asked.name);
     let one = |partition: &ReassignablePartition| {
-        let unknown = || {
-            let text = format!("Unable to find a topic named {}.", asked.name);
-            (ErrorCode::UnknownTopicOrPartition, Some(text))
-        };
+        let unknown = || unknown_topic(&asked.name);
         let stays = topic.ok_or_else(unknown).and_then(|t| check(shell, t, partition, may_change));
         let (error_code, error_message) = stays.err().unwrap_or_default();
         let partition_index = partition.partition_index;
@@ -59,6 +56,12 @@ fn of_topic(
     };
     let partitions = asked.partitions.iter().map(one).collect();
     ReassignableTopicResponse { name: asked.name.clone(), partitions }
+}
+
+/// The name once for each partition: of one that is too long, as much as a topic can have.
+fn unknown_topic(name: &str) -> Reason {
+    let text = format!("Unable to find a topic named {}.", names::shown(name));
+    (ErrorCode::UnknownTopicOrPartition, Some(text))
 }
 
 /// Ok for a partition that is to stay where it is.
@@ -84,5 +87,18 @@ fn check(
     match shell.outside_ids(home, &partition.replicas) == *outside {
         true => Ok(()),
         false => Err(told(reassign::stays())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown_topic;
+
+    #[test]
+    fn a_long_name_is_not_repeated_for_each_partition() {
+        let (_, text) = unknown_topic(&"x".repeat(32_767));
+        assert!(text.is_some_and(|text| text.len() < 300));
+        let (_, text) = unknown_topic("nope");
+        assert_eq!(text.as_deref(), Some("Unable to find a topic named nope."));
     }
 }

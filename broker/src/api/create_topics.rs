@@ -16,11 +16,20 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
+    let Some(bytes) = request.bytes_with(elements(&view)) else {
+        return Outcome::too_many_elements(request.api);
+    };
     for assignment in view.topics.iter_mut().flat_map(|topic| &mut topic.assignments) {
         shell.make_inside_ids(&mut assignment.broker_ids);
     }
     let names = view.topics.iter().map(|topic| topic.name.clone()).collect();
     let key = shell.controls.insert(PendingControl::CreateTopics(request.reply_to(), names));
-    shell.ask_controller(core, key, ControlAsk::CreateTopics(view));
+    shell.ask_controller(core, key, ControlAsk::CreateTopics(view), bytes);
     Outcome::Parked
+}
+
+fn elements(view: &CreateTopicsRequest) -> usize {
+    let assignments = view.topics.iter().flat_map(|topic| &topic.assignments);
+    let assigned = assignments.map(|one| 1 + one.broker_ids.len()).sum::<usize>();
+    view.topics.iter().map(|topic| 1 + topic.configs.len()).sum::<usize>() + assigned
 }

@@ -4,6 +4,8 @@
 //! every shard is this broker's. Broker loggers: `root` is what `RINGLOG_LOG` chose at the start.
 //! Client metrics and groups have no settings here, so none are told.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use ringlog_wire::api::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResult, DescribeConfigsSynonym,
@@ -12,7 +14,7 @@ use ringlog_wire::codec::Writer;
 use ringlog_wire::error::ErrorCode;
 use ringlog_wire::message::{Form, Message, Wire};
 
-use super::{Outcome, Request};
+use super::{ELEMENTS_MAX, Outcome, Request};
 use crate::metadata::alter::{RESOURCE_BROKER_LOGGER, RESOURCE_CLIENT_METRICS, RESOURCE_GROUP};
 use crate::metadata::describe::{Entry, Wanted};
 use crate::metadata::image::{RESOURCE_BROKER, RESOURCE_TOPIC};
@@ -21,12 +23,15 @@ use crate::metadata::topic_config::{Source, Surroundings};
 use crate::session::Reply;
 use crate::shell::{ShardCore, Shell, topology};
 
-/// Most bytes of an answer: a small request can ask for much. Some 10,000 topics with everything.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Most bytes of an answer: a small request can ask for much, and the shard does nothing else
+/// meanwhile. Some 10,000 topics with all that Kafka's tools ask for.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// `ConfigSource` of a broker logger's level.
 const SOURCE_LOGGER: i8 = 6;
 
 type Refusal = (ErrorCode, String);
+/// What the configuration says, by shard, once it was needed.
+type Statics = HashMap<usize, BTreeMap<String, String>>;
 
 /// Answers a DescribeConfigs request.
 pub fn handle(shell: &mut Shell, _core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -37,16 +42,26 @@ pub fn handle(shell: &mut Shell, _core: &mut ShardCore, request: &Request<'_>) -
     let version = request.version;
     let flexible = version >= DescribeConfigsRequest::FLEXIBLE_FROM;
     let form = Form { version, flexible, nullable: false };
+    if view.resources.len() > ELEMENTS_MAX {
+        return Outcome::too_many_elements(request.api);
+    }
+    // What is asked for twice is told once, as topics are by Metadata.
+    let mut seen = HashSet::new();
+    let asked = view.resources.iter().filter(|resource| {
+        seen.insert((resource.resource_type, &resource.resource_name, &resource.configuration_keys))
+    });
+    let asked: Vec<&DescribeConfigsResource> = asked.collect();
+    let mut statics = Statics::new();
     let (mut body, mut errors) = (Vec::new(), Vec::new());
     // Resource by resource, so that an answer that grows too large is noticed in time.
     body.put_i32(0);
-    body.put_count(flexible, Some(view.resources.len()));
-    for resource in &view.resources {
-        let told = describe(shell, &view, resource);
+    body.put_count(flexible, Some(asked.len()));
+    for resource in &asked {
+        let told = describe(shell, &view, resource, &mut statics);
         told.visit_errors(&mut |code| errors.push(code));
         Wire::encode(&told, form, &mut body);
         if body.len() > ANSWER_BYTES_MAX {
-            let count = view.resources.len();
+            let count = asked.len();
             return Outcome::Close(format!(
                 "DescribeConfigs of {count} resources: the answer is larger than {} MiB",
                 ANSWER_BYTES_MAX >> 20
@@ -64,8 +79,9 @@ fn describe(
     shell: &Shell,
     view: &DescribeConfigsRequest,
     resource: &DescribeConfigsResource,
+    statics: &mut Statics,
 ) -> DescribeConfigsResult {
-    let (error_code, error_message, configs) = match entries_of(shell, resource) {
+    let (error_code, error_message, configs) = match entries_of(shell, resource, statics) {
         Ok(entries) => (ErrorCode::None, String::new(), entries),
         Err((code, text)) => (code, text, Vec::new()),
     };
@@ -78,7 +94,11 @@ fn describe(
     }
 }
 
-fn entries_of(shell: &Shell, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, Refusal> {
+fn entries_of(
+    shell: &Shell,
+    resource: &DescribeConfigsResource,
+    statics: &mut Statics,
+) -> Result<Vec<Entry>, Refusal> {
     let name = resource.resource_name.as_str();
     let wanted = Wanted::new(resource.configuration_keys.as_deref());
     let invalid = |text: String| (ErrorCode::InvalidRequest, text);
@@ -98,8 +118,9 @@ fn entries_of(shell: &Shell, resource: &DescribeConfigsResource) -> Result<Vec<E
                 format!("Unexpected broker id, expected {own} or empty string, but received {id}")
             })
             .map_err(invalid)?;
-            let statics = topology::statics(&shell.shared.config, shard);
-            let around = Surroundings { statics: &statics, ..shell.surroundings() };
+            let made = || topology::statics(&shell.shared.config, shard);
+            let statics = statics.entry(shard).or_insert_with(made);
+            let around = Surroundings { statics, ..shell.surroundings() };
             Ok(around.describe_broker(&wanted))
         }
         RESOURCE_BROKER_LOGGER if name.is_empty() => {

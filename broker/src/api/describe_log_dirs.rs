@@ -6,6 +6,7 @@
 //! here are left out without an error, as in Kafka, and so is the metadata log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ringlog_wire::api::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -16,7 +17,11 @@ use ringlog_wire::error::ErrorCode;
 use super::asks::{Answer, Answered, Answers, Question};
 use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::message::Message;
+use crate::partition::TopicName;
 use crate::shell::{ShardCore, Shell};
+
+/// A partition that is asked for.
+type Asked = (Arc<TopicName>, i32);
 
 /// Answers a DescribeLogDirs request.
 pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -24,15 +29,19 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
-    let asked: Vec<(String, i32)> = match view.topics {
+    let asked: Vec<Asked> = match &view.topics {
         Some(topics)
             if topics.iter().map(|t| t.partitions.len()).sum::<usize>() > PARTITIONS_MAX =>
         {
             return Outcome::too_many_partitions(request.api);
         }
         Some(topics) => {
-            let all = topics.into_iter().flat_map(|topic| {
-                topic.partitions.into_iter().map(move |index| (topic.topic.clone(), index))
+            // What is not here is not told, so its name need not be kept.
+            let here = topics.iter().filter_map(|asked| {
+                Some((&shell.topics.named(&asked.topic)?.name, &asked.partitions))
+            });
+            let all = here.flat_map(|(name, indexes)| {
+                indexes.iter().map(move |index| (Arc::clone(name), *index))
             });
             all.collect()
         }
@@ -40,13 +49,13 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             let topics = shell.topics.ids().filter_map(|id| shell.topics.with_id(id));
             let all = topics.flat_map(|topic| {
                 let indexes = 0..topic.places.len() as i32;
-                indexes.map(|index| (topic.name.name.to_string(), index))
+                indexes.map(|index| (Arc::clone(&topic.name), index))
             });
             all.collect()
         }
     };
     let questions = asked.iter().map(|(name, index)| {
-        shell.placed(name, *index).map(|(of, place)| (of, place, Question::Size))
+        shell.placed(&name.name, *index).map(|(of, place)| (of, place, Question::Size))
     });
     let questions: Vec<_> = questions.collect();
     let to = request.reply_to();
@@ -69,18 +78,24 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     Outcome::Parked
 }
 
-fn response(dir: String, asked: Vec<(String, i32)>, answers: Answers) -> DescribeLogDirsResponse {
-    let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+fn response(dir: String, asked: Vec<Asked>, answers: Answers) -> DescribeLogDirsResponse {
+    let mut topics: BTreeMap<Box<str>, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     let mut volume = (-1, -1);
     let mut answers = answers.into_iter();
     for ((name, partition_index), answer) in asked.into_iter().zip(answers.by_ref()) {
         let Ok(Answer::Size(bytes)) = answer else { continue };
-        topics.entry(name).or_default().push(DescribeLogDirsPartition {
+        let partition = DescribeLogDirsPartition {
             partition_index,
             partition_size: i64::try_from(bytes).unwrap_or(i64::MAX),
             offset_lag: 0,
             is_future_key: false,
-        });
+        };
+        match topics.get_mut(&name.name) {
+            Some(partitions) => partitions.push(partition),
+            None => {
+                topics.insert(name.name.clone(), vec![partition]);
+            }
+        }
     }
     if let Some(Ok(Answer::Volume(total, usable))) = answers.next() {
         let bytes = |count| i64::try_from(count).unwrap_or(i64::MAX);
@@ -89,7 +104,7 @@ fn response(dir: String, asked: Vec<(String, i32)>, answers: Answers) -> Describ
     let topics = topics.into_iter().map(|(name, mut partitions)| {
         partitions.sort_unstable_by_key(|partition| partition.partition_index);
         partitions.dedup_by_key(|partition| partition.partition_index);
-        DescribeLogDirsTopic { name, partitions }
+        DescribeLogDirsTopic { name: name.into(), partitions }
     });
     let result = DescribeLogDirsResult {
         error_code: ErrorCode::None,

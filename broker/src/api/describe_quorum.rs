@@ -4,7 +4,7 @@
 
 use ringlog_wire::api::describe_quorum::DescribeQuorumRequest;
 
-use super::{Outcome, PARTITIONS_MAX, PendingControl, Request};
+use super::{Outcome, PendingControl, Request};
 use crate::shell::{ControlAsk, ShardCore, Shell};
 
 /// Passes a DescribeQuorum request to the controller.
@@ -13,11 +13,11 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
-    if view.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>() > PARTITIONS_MAX {
-        let why = format!("DescribeQuorum names more than {PARTITIONS_MAX} partitions");
-        return Outcome::Close(why);
-    }
+    let partitions = view.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+    let Some(bytes) = request.bytes_with(view.topics.len() + partitions) else {
+        return Outcome::too_many_elements(request.api);
+    };
     let key = shell.controls.insert(PendingControl::DescribeQuorum(request.reply_to()));
-    shell.ask_controller(core, key, ControlAsk::DescribeQuorum(view));
+    shell.ask_controller(core, key, ControlAsk::DescribeQuorum(view), bytes);
     Outcome::Parked
 }

@@ -7,6 +7,7 @@
 //! for the whole request.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use ringlog_wire::api::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -61,13 +62,15 @@ fn page_size(wanted: i32) -> usize {
 
 fn page(shell: &Shell, view: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
     let begin = view.cursor.as_ref().map_or("", |cursor| cursor.topic_name.as_str());
-    let names: BTreeSet<&str> = match view.topics.is_empty() {
-        true => shell.image.topic_ids.keys().map(|name| &**name).collect(),
-        false => view.topics.iter().map(|topic| topic.name.as_str()).collect(),
-    };
+    let asked: BTreeSet<&str> = view.topics.iter().map(|topic| topic.name.as_str()).collect();
+    // Of all topics, a page looks at its own alone.
+    let from = (Bound::Included(begin), Bound::Unbounded);
+    let all = view.topics.is_empty().then(|| shell.image.topic_ids.range::<str, _>(from));
+    let names = all.into_iter().flatten().map(|(name, _)| &**name);
+    let names = names.chain(asked.range(begin..).copied());
     let mut left = page_size(view.response_partition_limit);
     let mut response = DescribeTopicPartitionsResponse::default();
-    for name in names.range(begin..) {
+    for name in names {
         let at = |partition_index| Cursor { topic_name: name.to_string(), partition_index };
         if left == 0 {
             response.next_cursor = Some(at(0));
@@ -77,7 +80,7 @@ fn page(shell: &Shell, view: &DescribeTopicPartitionsRequest) -> DescribeTopicPa
             response.topics.push(unknown(name));
             continue;
         };
-        let cursor = view.cursor.as_ref().filter(|cursor| cursor.topic_name == *name);
+        let cursor = view.cursor.as_ref().filter(|cursor| cursor.topic_name == name);
         let first = cursor.map_or(0, |cursor| cursor.partition_index);
         let mut partitions = topic.partitions.range(first..);
         let told = partitions.by_ref().take(left);

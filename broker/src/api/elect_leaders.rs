@@ -10,7 +10,7 @@ use ringlog_wire::api::elect_leaders::{
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, Request};
-use crate::metadata::{Image, PartitionImage, image::NO_LEADER};
+use crate::metadata::{Image, PartitionImage, image::NO_LEADER, names};
 use crate::shell::Shell;
 
 /// Answers an ElectLeaders request.
@@ -60,8 +60,8 @@ fn unknown_kind(kind: i8, topic: &TopicPartitions) -> ReplicaElectionResult {
 }
 
 fn named(image: &Image, kind: i8, asked: &TopicPartitions) -> ReplicaElectionResult {
-    let name = &asked.topic;
-    let topic = image.topic_named(name);
+    let topic = image.topic_named(&asked.topic);
+    let name = names::shown(&asked.topic);
     let one = |&index: &i32| {
         let unknown = |text| result(index, ErrorCode::UnknownTopicOrPartition, text);
         let Some(topic) = topic else { return unknown(format!("No such topic as {name}")) };
@@ -71,7 +71,7 @@ fn named(image: &Image, kind: i8, asked: &TopicPartitions) -> ReplicaElectionRes
         }
     };
     let partition_result = asked.partitions.iter().map(one).collect();
-    ReplicaElectionResult { topic: name.clone(), partition_result }
+    ReplicaElectionResult { topic: asked.topic.clone(), partition_result }
 }
 
 fn all_of(topic: &crate::metadata::TopicImage, kind: i8) -> ReplicaElectionResult {
@@ -95,4 +95,18 @@ fn elect(index: i32, kind: i8, partition: &PartitionImage) -> PartitionResult {
         _ => (ErrorCode::ElectionNotNeeded, "Leader election not needed for topic partition."),
     };
     result(index, code, text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_not_repeated_for_each_partition() {
+        let asked = TopicPartitions { topic: "x".repeat(32_767), partitions: vec![0; 100_000] };
+        let result = named(&Image::new("cluster"), ELECTION_PREFERRED, &asked);
+        let texts = result.partition_result.iter().filter_map(|one| one.error_message.as_ref());
+        let bytes = texts.map(String::len).sum::<usize>();
+        assert!(bytes < 32 << 20, "{bytes} bytes");
+    }
 }

@@ -53,7 +53,7 @@ fn answer(to: ReplyTo, id: Result<i64, ErrorCode>) -> Reply<Slice> {
 fn ask_for_ids(shell: &mut Shell, core: &mut ShardCore) {
     if !std::mem::replace(&mut shell.asked_for_ids, true) {
         let key = shell.controls.insert(PendingControl::ProducerIds);
-        shell.ask_controller(core, key, ControlAsk::ProducerIds);
+        shell.ask_controller(core, key, ControlAsk::ProducerIds, 0);
     }
 }
 

@@ -5,7 +5,7 @@
 //! automatically is created before the answer, so the client finds it at once. Nobody is refused
 //! anything yet: who asks for its operations is told all of them (v8, [`operations`]).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ringlog_wire::Uuid;
@@ -37,7 +37,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     }
     let missing = to_create(shell, request.version, &view);
     if missing.is_empty() {
-        let response = answer(shell, request.version, &view, &[]);
+        let response = answer(shell, request.version, &view, &HashMap::new());
         return Outcome::Reply(to.answer(&response));
     }
     let topics = missing.into_iter().map(|name| CreatableTopic {
@@ -48,7 +48,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     });
     let create = CreateTopicsRequest { topics: topics.collect(), ..CreateTopicsRequest::default() };
     let key = shell.controls.insert(PendingControl::Metadata(to, view));
-    shell.ask_controller(core, key, ControlAsk::CreateTopics(create));
+    shell.ask_controller(core, key, ControlAsk::CreateTopics(create), request.body.len());
     Outcome::Parked
 }
 
@@ -110,12 +110,14 @@ pub fn created(
 ) {
     // What could not be created is unknown, with the controller's reason where it is the client's
     // to know.
-    let mut refused = Vec::new();
+    let mut refused = HashMap::new();
     if let Ok(ControlReply::CreateTopics(response)) = answered {
         for topic in response.topics {
             match topic.error_code {
                 ErrorCode::None | ErrorCode::TopicAlreadyExists => {}
-                code => refused.push((topic.name, code)),
+                code => {
+                    refused.insert(topic.name, code);
+                }
             }
         }
     }
@@ -127,7 +129,7 @@ fn answer(
     shell: &Shell,
     version: i16,
     view: &MetadataRequest,
-    refused: &[(String, ErrorCode)],
+    refused: &HashMap<String, ErrorCode>,
 ) -> MetadataResponse {
     let brokers: Vec<_> = topology::brokers(&shell.shared.config)
         .into_iter()
@@ -175,7 +177,7 @@ fn answer(
 fn one(
     shell: &Shell,
     asked: &MetadataRequestTopic,
-    refused: &[(String, ErrorCode)],
+    refused: &HashMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
     let unknown = |error_code| MetadataResponseTopic {
         error_code,
@@ -194,10 +196,7 @@ fn one(
     match shell.image.topic_named(name) {
         Some(topic) => describe(shell, topic),
         None if names::check_topic_name(name).is_err() => unknown(ErrorCode::InvalidTopicException),
-        None => {
-            let why = refused.iter().find(|(other, _)| other == name).map(|(_, code)| *code);
-            unknown(why.unwrap_or(ErrorCode::UnknownTopicOrPartition))
-        }
+        None => unknown(refused.get(name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition)),
     }
 }
 

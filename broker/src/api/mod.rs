@@ -49,6 +49,11 @@ pub use list_offsets::PendingOffsets;
 /// Most partitions of one request: each costs more memory than the bytes that name it.
 pub const PARTITIONS_MAX: usize = 100_000;
 
+/// Most topics, settings, partitions and replicas together of a request to the controller.
+pub const ELEMENTS_MAX: usize = 100_000;
+/// About how many bytes an element of a request needs beside those that came.
+const ELEMENT_BYTES: usize = 64;
+
 /// One request, its header read.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -83,7 +88,8 @@ pub struct ReplyTo {
     pub correlation_id: i32,
 }
 
-/// A whole reply of `api` in `version`, whose body `body` writes.
+/// A whole reply of `api` in `version`, whose body `body` writes. No bytes if it is larger than a
+/// frame can be: the connection is closed for it.
 pub fn frame_reply(
     api: &Api,
     version: i16,
@@ -93,11 +99,24 @@ pub fn frame_reply(
     let mut out = Vec::with_capacity(128);
     let start = header::begin_response(api, version, correlation_id, &mut out);
     body(&mut out);
+    finished(out, start, frame::SIZE_MAX)
+}
+
+fn finished(mut out: Vec<u8>, start: usize, size_max: usize) -> Vec<u8> {
+    if out.len() - start - frame::SIZE_BYTES > size_max {
+        return Vec::new();
+    }
     frame::end(&mut out, start, 0);
     out
 }
 
 impl Request<'_> {
+    /// About how many bytes it holds, read, with so many elements; `None` for more than
+    /// [`ELEMENTS_MAX`].
+    pub fn bytes_with(&self, elements: usize) -> Option<usize> {
+        (elements <= ELEMENTS_MAX).then_some(self.body.len() + elements * ELEMENT_BYTES)
+    }
+
     /// Where the reply goes.
     pub fn reply_to(&self) -> ReplyTo {
         ReplyTo {
@@ -145,6 +164,11 @@ impl Outcome {
     /// A request whose body cannot be read ends its connection, as in Kafka.
     pub fn malformed(api: &Api, error: DecodeError) -> Outcome {
         Outcome::Close(format!("malformed {} request: {error}", api.name))
+    }
+
+    /// Nor is a connection that asks the controller for more than can be meant.
+    pub fn too_many_elements(api: &Api) -> Outcome {
+        Outcome::Close(format!("{} names more than {ELEMENTS_MAX} things", api.name))
     }
 
     /// Nor is a connection that asks for more partitions than anybody has.
@@ -204,5 +228,22 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         74 => list_config_resources::handle(shell, core, request),
         75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_larger_than_a_frame_is_none() {
+        let framed = |bytes: usize| {
+            let mut out = Vec::new();
+            let start = frame::begin(&mut out);
+            out.resize(frame::SIZE_BYTES + bytes, 7);
+            finished(out, start, 3)
+        };
+        assert_eq!(framed(3), [0, 0, 0, 3, 7, 7, 7]);
+        assert_eq!(framed(4), Vec::<u8>::new());
     }
 }

@@ -21,6 +21,11 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         return Outcome::Close(format!("UpdateFeatures names more than {FEATURES_MAX} features"));
     }
     let key = shell.controls.insert(PendingControl::UpdateFeatures(request.reply_to()));
-    shell.ask_controller(core, key, ControlAsk::UpdateFeatures(request.version, view));
+    shell.ask_controller(
+        core,
+        key,
+        ControlAsk::UpdateFeatures(request.version, view),
+        request.body.len(),
+    );
     Outcome::Parked
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::config_value::{
     CODECS, DURABILITIES, INT_MAX, Kind, LONG_MAX, LONG_MAX_TEXT, POLICIES, TIMESTAMPS,
-    VALIDATIONS, VALUE_BYTES_MAX, check_value,
+    VALIDATIONS, VALUE_BYTES_MAX, check_value, trim,
 };
 use super::unused_config;
 
@@ -37,6 +37,11 @@ pub struct BrokerSetting {
     /// When it can be changed.
     pub mode: Mode,
 }
+
+/// Longest name of a setting that is not Kafka's, bytes.
+pub const NAME_BYTES_MAX: usize = 1000;
+/// Most such settings of one broker, or of all together: everyone keeps them for ever.
+pub const UNKNOWN_MAX: usize = 1000;
 
 const NONE: &str = "\0";
 const NOTHING: &[&str] = &[""];
@@ -137,6 +142,12 @@ const GROUPS: &[&[&str]] = &[
     &["log.roll.ms", "log.roll.hours"],
 ];
 
+/// Those of the settings that mean something here.
+pub fn known(configs: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+    let known = configs.iter().filter_map(|(name, value)| Some((find(name)?.name, value.clone())));
+    known.collect()
+}
+
 /// The setting of that name.
 pub fn find(name: &str) -> Option<&'static BrokerSetting> {
     let at = SETTINGS.binary_search_by(|setting| setting.name.cmp(name)).ok()?;
@@ -178,6 +189,7 @@ pub fn check(configs: &BTreeMap<&str, &str>, asked: &[&str]) -> Result<(), Strin
     if !fixed.is_empty() {
         return Err(format!("Cannot update these configs dynamically: [{}]", fixed.join(", ")));
     }
+    check_unknown(configs, asked)?;
     for (name, value) in configs {
         if value.len() > VALUE_BYTES_MAX {
             return Err(format!(
@@ -190,10 +202,25 @@ pub fn check(configs: &BTreeMap<&str, &str>, asked: &[&str]) -> Result<(), Strin
     Ok(())
 }
 
+/// What an old log holds may be more; it can be deleted, but does not grow.
+fn check_unknown(configs: &BTreeMap<&str, &str>, asked: &[&str]) -> Result<(), String> {
+    let is_unknown = |name: &&str| kind_of(name).is_none();
+    let Some(longest) = asked.iter().copied().filter(is_unknown).map(str::len).max() else {
+        return Ok(());
+    };
+    if longest > NAME_BYTES_MAX {
+        return Err(format!("The name of a config is longer than {NAME_BYTES_MAX} bytes."));
+    }
+    match configs.keys().copied().filter(is_unknown).count() {
+        ..=UNKNOWN_MAX => Ok(()),
+        _ => Err(format!("There are more than {UNKNOWN_MAX} configs that no broker knows.")),
+    }
+}
+
 /// Ok for a value of that setting; names that are not Kafka's may have any.
 pub fn check_one(name: &str, value: &str) -> Result<(), String> {
     let Some(kind) = kind_of(name) else { return Ok(()) };
-    let number = value.trim().parse::<i64>();
+    let number = trim(value).parse::<i64>();
     let required = match (name, number) {
         // Kafka takes less than -1 for "for ever".
         ("log.retention.ms" | "log.retention.minutes" | "log.retention.hours", Ok(0)) => {
@@ -206,5 +233,26 @@ pub fn check_one(name: &str, value: &str) -> Result<(), String> {
     match required {
         Some(bound) => Err(format!("requirement failed: {name} must be {bound}")),
         None => check_value(name, kind, value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_broker_knows_is_bounded() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        assert_eq!(check(&[(&long[1..], "1")].into(), &[&long[1..]]), Ok(()));
+        assert!(check(&[(long.as_str(), "1")].into(), &[&long]).is_err());
+        // Whoever has it already may still set others.
+        assert_eq!(check(&[(long.as_str(), "1")].into(), &["log.preallocate"]), Ok(()));
+
+        let names: Vec<String> = (0..=UNKNOWN_MAX).map(|number| format!("x{number}")).collect();
+        let configs: BTreeMap<&str, &str> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        assert!(check(&configs, &["x0"]).is_err());
+        assert_eq!(check(&configs, &[]), Ok(()));
+        let fewer = configs.into_iter().skip(1).collect();
+        assert_eq!(check(&fewer, &["x1"]), Ok(()));
     }
 }

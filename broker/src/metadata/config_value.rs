@@ -4,6 +4,8 @@
 //! Source: `ConfigDef` of Kafka 4.3.1, asked while it ran. Invariant: a value that passed
 //! [`check_value`] has a [`normal`] form.
 
+use std::collections::HashSet;
+
 /// Longest value of a setting, bytes: Kafka's bound, so that it stays a string of every protocol
 /// version.
 pub const VALUE_BYTES_MAX: usize = i16::MAX as usize;
@@ -51,9 +53,15 @@ pub enum Kind {
     List,
 }
 
+/// A value without what surrounds it: Java's `trim` takes every character up to the space, and no
+/// other.
+pub fn trim(value: &str) -> &str {
+    value.trim_matches(|character| character <= ' ')
+}
+
 /// True for a boolean that is set.
 pub fn is_true(value: &str) -> bool {
-    value.trim().eq_ignore_ascii_case("true")
+    trim(value).eq_ignore_ascii_case("true")
 }
 
 /// Ok for a value that the setting `name` may have; the error is for the user.
@@ -61,7 +69,7 @@ pub fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), String> {
     let refuse = |value: &str, why: &str| {
         Err(format!("Invalid value {value} for configuration {name}: {why}"))
     };
-    let trimmed = value.trim();
+    let trimmed = trim(value);
     match kind {
         Kind::Int(low, high) => match trimmed.parse::<i32>() {
             Err(_) => refuse(value, "Not a number of type INT"),
@@ -80,9 +88,9 @@ pub fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), String> {
             Ok(level) => refuse(&level.to_string(), "Value must be between 1 and 9 or equal to -1"),
         },
         Kind::Ratio => check_ratio(trimmed).or_else(|(value, why)| refuse(&value, why)),
-        Kind::Double => match trimmed.parse::<f64>() {
-            Err(_) => refuse(value, "Not a number of type DOUBLE"),
-            Ok(_) => Ok(()),
+        Kind::Double => match parse_double(trimmed) {
+            None => refuse(value, "Not a number of type DOUBLE"),
+            Some(_) => Ok(()),
         },
         Kind::Text | Kind::List => Ok(()),
         Kind::Boolean if is_true(value) || trimmed.eq_ignore_ascii_case("false") => Ok(()),
@@ -113,7 +121,7 @@ fn check_bounds(number: i64, low: i64, high: i64) -> Result<(), String> {
 /// The error is the value as Kafka shows it, and why.
 fn check_ratio(text: &str) -> Result<(), (String, &'static str)> {
     const NO_NUMBER: &str = "Not a number of type DOUBLE";
-    let ratio = text.parse::<f64>().map_err(|_| (text.to_string(), NO_NUMBER))?;
+    let ratio = parse_double(text).ok_or_else(|| (text.to_string(), NO_NUMBER))?;
     if ratio < 0.0 {
         Err((java_double(ratio), "Value must be at least 0"))
     } else if ratio > 1.0 {
@@ -130,7 +138,7 @@ fn check_words(name: &str, words: &[&str], text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Ok(());
     }
-    for word in text.split(',').map(str::trim) {
+    for word in text.split(',').map(trim) {
         if word.is_empty() {
             return Err(format!("Configuration '{name}' values must not be empty."));
         }
@@ -146,17 +154,32 @@ fn check_words(name: &str, words: &[&str], text: &str) -> Result<(), String> {
 
 fn check_throttled_replicas(text: &str) -> Result<(), Vec<&str>> {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts: Vec<&str> = text.trim_end_matches(',').split(',').map(str::trim).collect();
+    let parts: Vec<&str> = text.trim_end_matches(',').split(',').map(trim).collect();
     let pair = |part: &&str| {
         part.split_once(':').is_some_and(|(left, right)| number(left) && number(right))
     };
     if text.is_empty() || text == "*" || parts.iter().all(pair) { Ok(()) } else { Err(parts) }
 }
 
-/// A number as Java writes it: `0.5`, `2.0`, `1.0E-4`.
+/// A number as Java reads it: `Infinity` and `NaN` have no other names, and `1d` is 1. Left out: the
+/// hexadecimal form.
+fn parse_double(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, "NaN" | "Infinity") {
+        return text.parse().ok();
+    }
+    let decimal = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
+    let is_decimal = decimal.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    decimal.parse().ok().filter(|_| is_decimal)
+}
+
+/// A number as Java writes it: `0.5`, `2.0`, `1.0E-4`, `Infinity`.
 fn java_double(number: f64) -> String {
     let size = number.abs();
-    if number == 0.0 || (1e-3..1e7).contains(&size) || !number.is_finite() {
+    if size.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.into();
+    }
+    if number == 0.0 || (1e-3..1e7).contains(&size) || number.is_nan() {
         return format!("{number:?}");
     }
     let text = format!("{number:e}");
@@ -185,23 +208,19 @@ impl Kind {
 
     /// A value in the form in which Kafka shows it; what cannot be read stays as it is.
     pub fn normal(self, value: &str) -> String {
-        let trimmed = value.trim();
+        let trimmed = trim(value);
         let number = |parsed: Option<String>| parsed.unwrap_or_else(|| trimmed.to_string());
         match self {
             Kind::Int(..) | Kind::Long(..) | Kind::GzipLevel => {
                 number(trimmed.parse::<i64>().ok().map(|number| number.to_string()))
             }
-            Kind::Ratio | Kind::Double => number(trimmed.parse::<f64>().ok().map(java_double)),
+            Kind::Ratio | Kind::Double => number(parse_double(trimmed).map(java_double)),
             Kind::Boolean => trimmed.to_ascii_lowercase(),
             Kind::Word(_) | Kind::Text => trimmed.to_string(),
             Kind::Words(_) | Kind::ThrottledReplicas | Kind::List => {
-                let mut words: Vec<&str> = Vec::new();
-                for word in trimmed.split(',').map(str::trim) {
-                    if !words.contains(&word) {
-                        words.push(word);
-                    }
-                }
-                words.join(",")
+                let mut seen = HashSet::new();
+                let words = trimmed.split(',').map(trim).filter(|word| seen.insert(*word));
+                words.collect::<Vec<_>>().join(",")
             }
         }
     }
@@ -210,4 +229,49 @@ impl Kind {
 /// The words of a list, without empty ones; not trimmed, as Kafka counts them.
 pub fn words_of(value: &str) -> Vec<String> {
     value.split(',').filter(|word| !word.is_empty()).map(str::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_trimmed_as_by_java() {
+        for (value, trimmed) in [
+            (" 5\t\n", "5"),
+            ("\0\u{1f}5\u{1}", "5"),
+            ("\u{a0}5", "\u{a0}5"),
+            ("5\u{2003}", "5\u{2003}"),
+            ("5\u{85}", "5\u{85}"),
+        ] {
+            assert_eq!(trim(value), trimmed, "{value:?}");
+            let is_number = check_value("x", Kind::Long(0, LONG_MAX), value).is_ok();
+            assert_eq!(is_number, trimmed == "5", "{value:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_and_shown_as_by_java() {
+        for (value, shown) in [
+            ("0.5", Some("0.5")),
+            ("+1.", Some("1.0")),
+            (".5e1", Some("5.0")),
+            ("1d", Some("1.0")),
+            ("1e0F", Some("1.0")),
+            ("NaN", Some("NaN")),
+            ("-NaN", Some("NaN")),
+            ("-Infinity", Some("-Infinity")),
+            ("1e999", Some("Infinity")),
+            ("inf", None),
+            ("infinity", None),
+            ("nan", None),
+            ("1dd", None),
+            ("d", None),
+            (".", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_double(value).map(java_double).as_deref(), shown, "{value}");
+            assert_eq!(check_value("x", Kind::Double, value).is_ok(), shown.is_some(), "{value}");
+        }
+    }
 }

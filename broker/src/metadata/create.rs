@@ -4,7 +4,8 @@
 //! Invariants: all the topics of a request that pass are written as one batch; a topic refused
 //! changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ringlog_wire::api::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
@@ -57,8 +58,9 @@ impl Controller {
         }
         let mut records = Vec::new();
         let mut topics = Vec::new();
+        let alike = Alike::of(self.staged.staged(), request);
         for (topic, once) in each_name_once(request) {
-            let planned = once.and_then(|()| self.plan(topic, ids));
+            let planned = once.and_then(|()| self.plan(topic, &alike, ids));
             topics.push(match planned {
                 Err(refusal) => refused_topic(&topic.name, &refusal),
                 Ok(plan) => {
@@ -115,9 +117,14 @@ impl Controller {
         Ok(())
     }
 
-    fn plan(&self, topic: &CreatableTopic, ids: &mut dyn FnMut() -> Uuid) -> Result<Plan, Refusal> {
+    fn plan(
+        &self,
+        topic: &CreatableTopic,
+        alike: &Alike,
+        ids: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Plan, Refusal> {
         let image = self.staged.staged();
-        check_name(image, &topic.name)?;
+        check_name(image, alike, &topic.name)?;
         let configs = check_configs(self.surroundings(), topic)?;
         let partitions =
             if topic.assignments.is_empty() { self.place(topic)? } else { assigned(image, topic)? };
@@ -239,7 +246,23 @@ fn each_name_once(
     })
 }
 
-fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
+/// The topics that a request's names may be too much like, by their [`names::folded`] names: one
+/// walk over all topics, however many names there are.
+struct Alike(HashMap<String, Arc<str>>);
+
+impl Alike {
+    fn of(image: &Image, request: &CreateTopicsRequest) -> Alike {
+        let mut found = HashMap::new();
+        if request.topics.iter().any(|topic| names::may_collide(&topic.name)) {
+            for name in image.topic_ids.keys().filter(|name| names::may_collide(name)) {
+                found.entry(names::folded(name)).or_insert_with(|| Arc::clone(name));
+            }
+        }
+        Alike(found)
+    }
+}
+
+fn check_name(image: &Image, alike: &Alike, name: &str) -> Result<(), Refusal> {
     if name == METADATA_TOPIC {
         let text = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
         return Err((ErrorCode::InvalidRequest, text));
@@ -251,7 +274,7 @@ fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
     }
     // A request's own topics may collide with each other, as in Kafka.
     if names::may_collide(name)
-        && let Some(other) = image.topic_ids.keys().find(|other| names::collide(name, other))
+        && let Some(other) = alike.0.get(&names::folded(name))
     {
         let text = format!("Topic '{name}' collides with existing topic: {other}");
         return Err((ErrorCode::InvalidTopicException, text));

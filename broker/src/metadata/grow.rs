@@ -36,8 +36,9 @@ impl Controller {
         }
         let mut records = Vec::new();
         let (once, mut results) = each_name_once(request);
+        let present = self.staged.staged().partition_count();
         for topic in once {
-            let grown = self.grow(topic, &mut records);
+            let grown = self.grow(topic, present, &mut records);
             results.push(result(&topic.name, grown.err()));
         }
         let mut response = CreatePartitionsResponse { throttle_time_ms: 0, results };
@@ -52,10 +53,12 @@ impl Controller {
         out
     }
 
-    /// Adds one topic's new partitions to the records, or says why not.
+    /// Adds one topic's new partitions to the records, or says why not. `all` is how many the
+    /// cluster has.
     fn grow(
         &self,
         topic: &CreatePartitionsTopic,
+        all: usize,
         records: &mut Vec<MetadataRecord>,
     ) -> Result<(), Reason> {
         let image = self.staged.staged();
@@ -75,9 +78,7 @@ impl Controller {
             return Err((ErrorCode::InvalidReplicaAssignment, Some(text)));
         }
         let staged = records.len() + added;
-        if staged as i64 > PARTITIONS_PER_REQUEST_MAX
-            || image.partition_count() + staged > PARTITIONS_MAX
-        {
+        if staged as i64 > PARTITIONS_PER_REQUEST_MAX || all + staged > PARTITIONS_MAX {
             let text = "Excessively large number of partitions per request.";
             return Err((ErrorCode::PolicyViolation, Some(text.into())));
         }

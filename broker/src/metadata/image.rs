@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use ringlog_wire::Uuid;
 
+use super::broker_config;
+
 /// `Config` records' number for a topic's settings.
 pub const RESOURCE_TOPIC: i8 = 2;
 /// `Config` records' number for a broker's settings; the name `""` is every broker.
@@ -229,8 +231,11 @@ impl Image {
     /// or records changed, or settings around them. Those that are new are among them.
     pub fn difference(&self, old: &Image, node_id: i32) -> BTreeSet<Uuid> {
         let node = node_id.to_string();
+        // What no broker knows changes nothing.
         let around = |image: &Image| {
-            ["", &node].map(|name| image.configs_of(RESOURCE_BROKER, name).map(Arc::clone))
+            let settings = ["", &node].map(|name| image.configs_of(RESOURCE_BROKER, name).cloned());
+            let settings = settings.map(Option::unwrap_or_default);
+            settings.map(|all| broker_config::known(&all))
         };
         if around(self) != around(old) {
             return self.topics.keys().copied().collect();

@@ -65,10 +65,16 @@ pub fn check_topic_name(name: &str) -> Result<(), NameError<'_>> {
     Ok(())
 }
 
-/// True when metrics could not tell the two apart: they differ in `.` against `_` alone.
-pub fn collide(name: &str, other: &str) -> bool {
-    let fold = |byte: u8| if byte == b'.' { b'_' } else { byte };
-    name != other && name.len() == other.len() && name.bytes().map(fold).eq(other.bytes().map(fold))
+/// A name for a text that many partitions share: one that is too long to be a topic's is cut, so
+/// that a request cannot multiply it.
+pub fn shown(name: &str) -> &str {
+    &name[..name.floor_char_boundary(TOPIC_NAME_BYTES_MAX)]
+}
+
+/// What metrics show of a name: two names of which they show the same are too alike, as they differ
+/// in `.` against `_` alone.
+pub fn folded(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 /// True for a name that can collide with another.
@@ -103,16 +109,23 @@ mod tests {
     }
 
     #[test]
+    fn texts_show_no_more_of_a_name_than_a_topic_can_have() {
+        let (longest, longer) = ("x".repeat(249), "é".repeat(32_000));
+        for (name, is_shown) in [("", ""), ("a/b", "a/b"), (&longest, &longest)] {
+            assert_eq!(shown(name), is_shown);
+        }
+        assert_eq!(shown(&longer), "é".repeat(124));
+    }
+
+    #[test]
     fn collisions() {
         for (left, right, collides) in [
             ("a.b", "a_b", true),
             ("a_b.c", "a.b_c", true),
-            ("a.b", "a.b", false),
             ("a.b", "a-b", false),
             ("a.b", "a_bc", false),
         ] {
-            assert_eq!(collide(left, right), collides, "{left} {right}");
-            assert_eq!(collide(right, left), collides, "{right} {left}");
+            assert_eq!(folded(left) == folded(right), collides, "{left} {right}");
         }
         assert!(may_collide("a.b") && may_collide("a_b") && !may_collide("a-b"));
     }

@@ -8,7 +8,7 @@
 
 use super::config_value::{
     CODECS, DURABILITIES, INT_MAX, Kind, LONG_MAX, LONG_MAX_TEXT, POLICIES, TIMESTAMPS,
-    VALIDATIONS, VALUE_BYTES_MAX, check_value, is_true,
+    VALIDATIONS, VALUE_BYTES_MAX, check_value, is_true, trim,
 };
 use super::image::Image;
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ fn check_together(around: Surroundings<'_>, configs: &BTreeMap<&str, &str>) -> R
     let long = |name: &str| {
         let outside = || find(name).map(|setting| around.effective(None, setting).value);
         let text = configs.get(name).map(|text| text.to_string()).or_else(outside);
-        text.and_then(|text| text.trim().parse::<i64>().ok())
+        text.and_then(|text| trim(&text).parse::<i64>().ok())
     };
     if let (Some(low), Some(high)) = (long("min.compaction.lag.ms"), long("max.compaction.lag.ms"))
         && low > high
@@ -217,7 +217,7 @@ impl Surroundings<'_> {
 
 /// A broker's hours or minutes as the topic's milliseconds; what is no number is kept as it stands.
 fn in_units(value: &str, unit: i64) -> String {
-    match value.trim().parse::<i64>() {
+    match trim(value).parse::<i64>() {
         Ok(number) if unit > 1 && number >= 0 => number.saturating_mul(unit).to_string(),
         _ => value.to_string(),
     }

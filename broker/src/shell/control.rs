@@ -6,7 +6,6 @@
 //! partition's directory is never opened on one shard while another still removes its predecessor;
 //! after an answer, every shard knows what it says.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringlog_shard::buf::Pool;
@@ -19,6 +18,7 @@ use ringlog_wire::api::update_features::UpdateFeaturesRequest;
 use ringlog_wire::batch::Batch;
 use ringlog_wire::{ErrorCode, Uuid};
 
+use super::control_queue::{Asked, Queue};
 use super::{ShardCore, Shell};
 use crate::memory::{LogMemory, PoolMemory};
 use crate::message::Message;
@@ -26,9 +26,6 @@ use crate::metadata::alter::AlterAsk;
 use crate::metadata::{Append, Command, Controller, Image, Reply};
 use crate::metrics::snapshot::ControllerFigures;
 use crate::slab::Key;
-
-/// Most requests that wait for the controller; more are turned away.
-const QUEUE_MAX: usize = 4096;
 
 /// What a shard asks of the controller.
 #[derive(Debug)]
@@ -59,7 +56,7 @@ pub struct Seat {
     slot: Key,
     /// Memory for its records: a shard whose own is used up must not stop the controller.
     pool: Pool,
-    queue: VecDeque<(usize, Key, ControlAsk)>,
+    queue: Queue,
     /// Whom the machine works for now.
     current: Option<(usize, Key)>,
     /// The machine's answer, while shards still take up the image.
@@ -78,7 +75,7 @@ impl Seat {
             machine,
             slot,
             pool,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             current: None,
             held: None,
             published,
@@ -114,9 +111,16 @@ impl Seat {
 }
 
 impl Shell {
-    /// Asks the controller; the answer comes to [`Shell::controlled`] with the same key.
-    pub(crate) fn ask_controller(&mut self, core: &mut ShardCore, request: Key, ask: ControlAsk) {
-        self.post(core, 0, Message::Control { request, ask });
+    /// Asks the controller; the answer comes to [`Shell::controlled`] with the same key. The ask
+    /// holds about so many bytes.
+    pub(crate) fn ask_controller(
+        &mut self,
+        core: &mut ShardCore,
+        request: Key,
+        ask: ControlAsk,
+        bytes: usize,
+    ) {
+        self.post(core, 0, Message::Control { request, ask, bytes });
     }
 
     /// A shard asks the controller, which is here.
@@ -126,32 +130,38 @@ impl Shell {
         from: usize,
         request: Key,
         ask: ControlAsk,
+        bytes: usize,
     ) {
         let seat = self.seat.as_mut().expect("the controller is on shard 0");
+        let asked = Asked { from, request, ask, bytes };
         let refusal = match () {
             () if seat.failed => Some(ErrorCode::KafkaStorageError),
-            () if seat.queue.len() >= QUEUE_MAX => Some(ErrorCode::RequestTimedOut),
             () if self.stopping => Some(ErrorCode::NotController),
+            () if !seat.queue.push(asked) => Some(ErrorCode::RequestTimedOut),
             () => None,
         };
         if let Some(code) = refusal {
             return self.post(core, from, Message::Controlled { request, answer: Err(code) });
         }
-        seat.queue.push_back((from, request, ask));
-        self.next_control(core);
+        self.next_controls(core);
     }
 
-    /// Gives the machine its next request, if it has none.
-    fn next_control(&mut self, core: &mut ShardCore) {
-        let now_ms = core.wall_ms();
-        let Some(seat) = self.seat.as_mut() else { return };
-        if seat.current.is_some() {
-            return;
+    /// Gives the machine its next requests, until one has to wait for its records.
+    fn next_controls(&mut self, core: &mut ShardCore) {
+        // A loop: thousands of requests that are answered at once must not need a stack each.
+        while let Some(commands) = self.next_control(core.wall_ms()) {
+            self.run_commands(core, commands);
+            self.release_held(core);
         }
-        let Some((from, request, ask)) = seat.queue.pop_front() else { return };
+    }
+
+    /// Gives the machine its next request, if it has none; what it wants done for it.
+    fn next_control(&mut self, now_ms: i64) -> Option<Vec<Command>> {
+        let seat = self.seat.as_mut().filter(|seat| seat.current.is_none())?;
+        let Asked { from, request, ask, .. } = seat.queue.pop()?;
         seat.current = Some((from, request));
         let token = request.to_u64();
-        let commands = match ask {
+        Some(match ask {
             ControlAsk::CreateTopics(create) => {
                 seat.machine.create_topics(now_ms, token, &create, &mut random_uuid)
             }
@@ -167,8 +177,7 @@ impl Shell {
                 seat.machine.update_features(now_ms, token, version, &update)
             }
             ControlAsk::ProducerIds => seat.machine.allocate_producer_ids(now_ms, token),
-        };
-        self.run_commands(core, commands);
+        })
     }
 
     fn run_commands(&mut self, core: &mut ShardCore, commands: Vec<Command>) {
@@ -191,7 +200,6 @@ impl Shell {
                 Command::Stopped(_) => {}
             }
         }
-        self.release_held(core);
     }
 
     fn append_metadata(&mut self, core: &mut ShardCore, append: &Append) {
@@ -219,6 +227,8 @@ impl Shell {
         let durable = hosted.partition.log.durable_offset();
         let commands = seat.machine.committed(durable);
         self.run_commands(core, commands);
+        self.release_held(core);
+        self.next_controls(core);
     }
 
     /// The metadata log cannot be written: topics stay as they are until the process starts anew.
@@ -233,8 +243,8 @@ impl Shell {
         );
         seat.machine.failed();
         let current = seat.current.take();
-        let queue = std::mem::take(&mut seat.queue);
-        let waiting = queue.into_iter().map(|(from, request, _)| (from, request));
+        let waiting = std::iter::from_fn(|| seat.queue.pop());
+        let waiting: Vec<_> = waiting.map(|asked| (asked.from, asked.request)).collect();
         for (from, request) in current.into_iter().chain(waiting) {
             let answer = Err(ErrorCode::KafkaStorageError);
             self.post(core, from, Message::Controlled { request, answer });
@@ -246,8 +256,10 @@ impl Shell {
         let Some(seat) = self.seat.as_mut() else { return };
         seat.applied[from] = seat.applied[from].max(offset);
         self.release_held(core);
+        self.next_controls(core);
     }
 
+    /// Sends the machine's answer, if every shard works by what it says.
     fn release_held(&mut self, core: &mut ShardCore) {
         let Some(seat) = self.seat.as_mut() else { return };
         if seat.applied.iter().any(|applied| *applied < seat.published) {
@@ -256,7 +268,6 @@ impl Shell {
         let Some(reply) = seat.held.take() else { return };
         let Some((from, request)) = seat.current.take() else { return };
         self.post(core, from, Message::Controlled { request, answer: Ok(reply) });
-        self.next_control(core);
     }
 }
 

@@ -277,6 +277,9 @@ impl Shell {
         sequence: u64,
         mut reply: Option<Reply<Slice>>,
     ) {
+        if reply.as_ref().is_some_and(|reply| reply.bytes.is_empty()) {
+            return self.refuse(core, conn, "the answer is larger than a frame can be");
+        }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let errors =
             reply.as_mut().map_or_else(Vec::new, |reply| std::mem::take(&mut reply.errors));

@@ -185,6 +185,10 @@ impl Shell {
             self.forget_deleted(core);
         }
         for topic in image.topics.values() {
+            // Images share what they have in common.
+            if old.topic(topic.id).is_some_and(|known| Arc::ptr_eq(known, topic)) {
+                continue;
+            }
             for of in self.add_topic(topic) {
                 self.changing += 1;
                 self.open_log(

@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod control;
+mod control_queue;
 mod files;
 mod frames;
 mod lifecycle;
@@ -259,7 +260,9 @@ impl Shell {
             }
             Message::Ask { request, asks } => self.asked(core, from, request, &asks),
             Message::Answers { request, answers } => self.answered(core, request, answers),
-            Message::Control { request, ask } => self.control_asked(core, from, request, ask),
+            Message::Control { request, ask, bytes } => {
+                self.control_asked(core, from, request, ask, bytes);
+            }
             Message::Controlled { request, answer } => self.controlled(core, request, answer),
             Message::Image(image) => self.apply_image(core, image),
             Message::Applied { offset } => self.image_applied(core, from, offset),
