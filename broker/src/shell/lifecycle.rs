@@ -69,6 +69,10 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The metadata topic's own id (`kraft.md` A6).
 pub const METADATA_TOPIC_ID: Uuid = Uuid(1u128.to_be_bytes());
 
+/// Logs that the helper thread may have to open at once: what other logs want of it, a new segment
+/// for one, waits behind these.
+const OPENS_MAX: usize = 4;
+
 /// When a log that could not be opened is tried again: what the disk refused, it may grant later;
 /// nothing else mends itself.
 fn tried_again_from(error: &OpenError, now_ms: i64) -> i64 {
@@ -249,7 +253,7 @@ impl Shell {
         }
     }
 
-    /// Opens a log on the helper thread; `of_image` says that an image waits for it.
+    /// Opens a log on the helper thread, in its turn; `of_image` says that an image waits for it.
     pub(super) fn open_log(
         &mut self,
         core: &mut ShardCore,
@@ -257,19 +261,39 @@ impl Shell {
         hint: RecoveryHint,
         of_image: bool,
     ) {
-        let Some(topic) = self.topics.with_id(of.topic) else { return };
         let opening = OpeningLog { hint, of_image, failed_ms: None, told: false };
         self.opening.insert(of, opening);
-        let dir = partition_dir(&topic.name.name, of.index);
-        let (_, config) = self.settings_of(&topic.name.name);
-        let data = self.shared.data.clone();
-        core.blocking(Box::new(move || {
-            let opened = Log::open(&mut BlockingDisk(data), &dir, config, hint, of.topic);
-            Message::LogOpened { of, opened: Box::new(opened) }
-        }));
+        self.to_open.push_back(of);
+        self.open_next(core);
+    }
+
+    /// Gives the helper thread the next logs to open.
+    fn open_next(&mut self, core: &mut ShardCore) {
+        while self.opens < OPENS_MAX
+            && let Some(of) = self.to_open.pop_front()
+        {
+            let Some(topic) = self.topics.with_id(of.topic) else {
+                // Its topic was deleted meanwhile.
+                if self.opening.remove(&of).is_some_and(|opening| opening.of_image) {
+                    self.changed(core);
+                }
+                continue;
+            };
+            let Some(hint) = self.opening.get(&of).map(|opening| opening.hint) else { continue };
+            self.opens += 1;
+            let dir = partition_dir(&topic.name.name, of.index);
+            let (_, config) = self.settings_of(&topic.name.name);
+            let data = self.shared.data.clone();
+            core.blocking(Box::new(move || {
+                let opened = Log::open(&mut BlockingDisk(data), &dir, config, hint, of.topic);
+                Message::LogOpened { of, opened: Box::new(opened) }
+            }));
+        }
     }
 
     pub(super) fn log_opened(&mut self, core: &mut ShardCore, of: TopicPartition, opened: Opened) {
+        self.opens -= 1;
+        self.open_next(core);
         let failed_ms = opened.as_ref().err().map(|error| tried_again_from(error, core.wall_ms()));
         self.place_opened(of, opened);
         let Some(mut opening) = self.opening.remove(&of) else { return };

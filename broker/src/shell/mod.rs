@@ -128,6 +128,9 @@ pub struct Shell {
     pub(crate) changing: usize,
     /// Logs that are being opened, or that the disk refused to open.
     pub(crate) opening: HashMap<TopicPartition, lifecycle::OpeningLog>,
+    /// Those of them whose turn has not come, and how many the helper thread has.
+    to_open: VecDeque<TopicPartition>,
+    opens: usize,
     pub(crate) stopping: bool,
     stopped: bool,
     stop_by: Option<Instant>,
@@ -188,6 +191,8 @@ impl Shell {
             seat: None,
             changing: 0,
             opening: HashMap::new(),
+            to_open: VecDeque::new(),
+            opens: 0,
             stopping: false,
             stopped: false,
             stop_by: None,
