@@ -417,15 +417,15 @@ fn thousands_of_questions_that_waited_are_answered() {
     let broker = Broker::start();
     let mut first = broker.client();
     first.create("t", 1);
+    let mut others: Vec<_> = (0..62).map(|_| broker.client()).collect();
     // The controller is busy while the others ask.
     let request = CreatePartitionsRequest {
-        topics: vec![grow("t", 1000)],
+        topics: vec![grow("t", 100)],
         timeout_ms: 60_000,
         validate_only: false,
     };
     let growing = first.send(&create_partitions::API, 3, &request);
     let question = DescribeQuorumRequest { topics: Vec::new() };
-    let mut others: Vec<_> = (0..62).map(|_| broker.client()).collect();
     let asked = others.iter_mut().flat_map(|client| {
         let ids = (0..64).map(|_| client.send(&describe_quorum::API, 2, &question));
         vec![ids.collect::<Vec<_>>()]

@@ -24,7 +24,7 @@ use crate::session::Reply;
 use crate::shell::{ShardCore, Shell, topology};
 
 /// Most bytes of an answer: a small request can ask for much, and the shard does nothing else
-/// meanwhile. Some 10,000 topics with all that Kafka's tools ask for.
+/// meanwhile. A topic is 2.2 KB with synonyms, 4.8 KB with documentation too.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// `ConfigSource` of a broker logger's level.
 const SOURCE_LOGGER: i8 = 6;

@@ -161,8 +161,8 @@ fn check_throttled_replicas(text: &str) -> Result<(), Vec<&str>> {
     if text.is_empty() || text == "*" || parts.iter().all(pair) { Ok(()) } else { Err(parts) }
 }
 
-/// A number as Java reads it: `Infinity` and `NaN` have no other names, and `1d` is 1. Left out: the
-/// hexadecimal form.
+/// A number as Java reads it: `Infinity` and `NaN` have no other names, and `1d` is 1. Left out:
+/// the hexadecimal form.
 fn parse_double(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, "NaN" | "Infinity") {
