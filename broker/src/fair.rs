@@ -45,6 +45,11 @@ impl Share {
         true
     }
 
+    /// What was taken turned out to be `bytes` more: records that were opened.
+    pub fn charge(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     /// Begins another share in the same turn, and says what the last one was.
     pub fn renew(&mut self) -> (u32, usize) {
         let had = (self.frames, self.bytes);
@@ -110,6 +115,8 @@ mod tests {
             }
             assert_eq!(share.renew(), (frames, frames as usize * bytes), "{bytes}");
             assert!(share.take(3, bytes), "a share of the same turn");
+            share.charge(SHARE_BYTES);
+            assert!(!share.take(3, 0), "what was opened counts");
         };
         check(0, SHARE_FRAMES);
         check(SHARE_BYTES / 4, 4);

@@ -38,7 +38,7 @@ const UNTOLD: i64 = -1;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Named {
     /// By its name, up to version 12.
-    Name(Box<str>),
+    Name(Arc<str>),
     /// By its id.
     Id(Uuid),
 }
@@ -278,8 +278,7 @@ impl Sessions {
         by_id: bool,
         asked: Vec<Asked>,
     ) -> Option<Key> {
-        let room = self.partitions + asked.len() <= self.partitions_max;
-        if !room || !self.make_place(now_ms, asked.len()) {
+        if !self.make_room(now_ms, asked.len()) || !self.make_place(now_ms, asked.len()) {
             return None;
         }
         let id = loop {
@@ -311,6 +310,24 @@ impl Sessions {
         Some(key)
     }
 
+    /// Room for so many more partitions, at the cost of sessions that nobody has used for a while.
+    fn make_room(&mut self, now_ms: i64, size: usize) -> bool {
+        while self.partitions + size > self.partitions_max {
+            match self.stale(now_ms) {
+                Some(key) if size <= self.partitions_max => self.remove(key),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The session that has not been used for longest, if that is long enough.
+    fn stale(&self, now_ms: i64) -> Option<Key> {
+        let all = self.by_id.values().filter_map(|key| Some((*key, self.table.get(*key)?)));
+        let (key, session) = all.min_by_key(|(_, session)| session.used_ms)?;
+        (now_ms - session.used_ms > EVICT_AFTER_MS).then_some(key)
+    }
+
     /// Kafka's rule: one that nobody has used for a while goes first, then one that has had its
     /// time and is smaller than the newcomer.
     fn make_place(&mut self, now_ms: i64, size: usize) -> bool {
@@ -318,12 +335,11 @@ impl Sessions {
             return true;
         }
         let all = || self.by_id.values().filter_map(|key| Some((*key, self.table.get(*key)?)));
-        let stale = all().min_by_key(|(_, session)| session.used_ms);
-        let stale = stale.filter(|(_, session)| now_ms - session.used_ms > EVICT_AFTER_MS);
         let old = all().filter(|(_, session)| now_ms - session.created_ms > EVICT_AFTER_MS);
         let small = old.min_by_key(|(_, session)| (session.count(), session.id));
         let small = small.filter(|(_, session)| session.count() < size);
-        let Some((key, _)) = stale.or(small) else { return false };
+        let small = small.map(|(key, _)| key);
+        let Some(key) = self.stale(now_ms).or(small) else { return false };
         self.remove(key);
         true
     }
@@ -380,7 +396,7 @@ impl Sessions {
         session.epoch = next_epoch(session.epoch);
         let count = session.count();
         self.partitions = self.partitions + count - before;
-        if count == 0 || self.partitions > self.partitions_max {
+        if count == 0 || !self.make_room(now_ms, 0) {
             self.remove(key);
             return false;
         }
@@ -519,10 +535,18 @@ mod tests {
         assert_eq!(create(&mut sessions, later, &[0]), None);
         let larger = create(&mut sessions, later, &[0, 1]).expect("the small one goes");
         assert!(sessions.get(small).is_none() && sessions.get(large).is_some());
-        // One that nobody uses goes for anybody.
+        // One that nobody uses goes for anybody, and for room.
         assert!(sessions.go_on(larger, later + 1, &[], &NONE));
         assert!(create(&mut sessions, 2 * later, &[]).is_some());
         assert!(sessions.get(large).is_none() && sessions.get(larger).is_some());
+        let mut sessions = Sessions::new(9, 4);
+        let (a, b) = (create(&mut sessions, 0, &[0, 1]), create(&mut sessions, 9, &[0, 1]));
+        assert_eq!(create(&mut sessions, EVICT_AFTER_MS, &[0]), None);
+        assert_eq!(create(&mut sessions, 9 * EVICT_AFTER_MS, &[0, 1, 2, 3, 4]), None);
+        let c = create(&mut sessions, EVICT_AFTER_MS + 1, &[0]).expect("the oldest goes");
+        assert!(sessions.get(a.unwrap()).is_none() && sessions.get(b.unwrap()).is_some());
+        assert!(sessions.go_on(c, 2 * EVICT_AFTER_MS, &asked(&[1, 2, 3]), &NONE), "so does b");
+        assert_eq!((sessions.count(), sessions.partitions), (1, 4));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! key that no longer names anything makes the answer void. Questions in flight are bounded by
 //! connections × requests in flight.
 
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -224,8 +224,8 @@ pub enum Message {
     Wake { request: Key },
     /// These places of a fetch session have moved.
     Moved { session: Key, places: Vec<u32> },
-    /// Find these offsets.
-    Offsets { request: Key, asks: Vec<OffsetAsk> },
+    /// Find these offsets, for as long as somebody holds `wanted`.
+    Offsets { request: Key, asks: Vec<OffsetAsk>, wanted: Weak<()> },
     /// The answer to [`Message::Offsets`].
     OffsetsFound { request: Key, results: Vec<OffsetFound> },
     /// Answer these questions about partitions.

@@ -3,9 +3,11 @@
 //!
 //! Invariants: replies leave in the order of their requests (rule 11); memory grows only with bytes
 //! that really arrived, never with a length that a client claims; at most
-//! [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for their replies, more stay unread.
+//! [`INFLIGHT_PER_CONNECTION_MAX`] requests wait for their replies, more stay unread; replies that
+//! wait for an earlier one are counted.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::time::Instant;
 
 use crate::fair::Share;
@@ -16,7 +18,8 @@ use ringlog_wire::frame::{FrameError, SIZE_BYTES, frame_size};
 
 /// Requests of one connection that may wait for their replies at once.
 pub const INFLIGHT_PER_CONNECTION_MAX: usize = 64;
-/// Bytes of replies that may be queued on one connection before its next request is looked at.
+/// Bytes of replies that may be queued on one connection, or wait there for an earlier one, before
+/// its next request is looked at.
 pub const OUTPUT_PER_CONNECTION_MAX: usize = 4 << 20;
 /// Spare capacity of an emptied input buffer that a connection may keep, bytes: thousands of
 /// connections that fell idle keep it.
@@ -39,6 +42,13 @@ impl<S> From<Vec<u8>> for Reply<S> {
     }
 }
 
+impl<S: Deref<Target = [u8]>> Reply<S> {
+    /// All its bytes, records included.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.splices.iter().map(|(_, slice)| slice.len()).sum::<usize>()
+    }
+}
+
 /// A request that was read: which API, and when, on the turn's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
@@ -51,14 +61,15 @@ pub struct Started {
 #[derive(Debug)]
 enum Slot<S> {
     Waiting(Started),
-    /// `None`: answered by silence (Produce with acks = 0).
-    Ready(Option<Reply<S>>),
+    /// `None`: answered by silence (Produce with acks = 0). With the bytes that count as waiting.
+    Ready(Option<Reply<S>>, usize),
 }
 
 /// Why a connection's next request is not looked at yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// [`INFLIGHT_PER_CONNECTION_MAX`] or [`OUTPUT_PER_CONNECTION_MAX`] is reached.
+    /// [`INFLIGHT_PER_CONNECTION_MAX`] or [`OUTPUT_PER_CONNECTION_MAX`] is reached, or a fetch
+    /// waits: what comes behind it could not be answered before it.
     Replies,
     /// The shard's memory for log chunks or for frames is used up.
     Memory,
@@ -76,6 +87,7 @@ pub struct Session<S> {
     slots: VecDeque<Slot<S>>,
     /// Sequence of the request in `slots[0]`.
     first: u64,
+    ready_bytes: usize,
     /// What it has had of the current turn.
     pub share: Share,
     /// Set while requests are not looked at.
@@ -84,7 +96,9 @@ pub struct Session<S> {
     pub closing: bool,
     /// Its fetches in progress.
     pub fetches: Vec<Key>,
-    /// Bytes of output that were queued at the last tick, and for how many ticks that did not
+    /// Its searches for offsets in progress.
+    pub searches: Vec<Key>,
+    /// Bytes of output that were held at the last tick, and for how many ticks that did not
     /// change.
     pub output_seen: (usize, u32),
     /// The client's address, for log lines.
@@ -93,7 +107,7 @@ pub struct Session<S> {
     pub active_ms: i64,
 }
 
-impl<S> Session<S> {
+impl<S: Deref<Target = [u8]>> Session<S> {
     /// A connection that has just been accepted.
     pub fn new(peer: std::net::SocketAddr, now_ms: i64) -> Session<S> {
         Session {
@@ -102,9 +116,11 @@ impl<S> Session<S> {
             share: Share::default(),
             slots: VecDeque::new(),
             first: 0,
+            ready_bytes: 0,
             stalled: None,
             closing: false,
             fetches: Vec::new(),
+            searches: Vec::new(),
             output_seen: (0, 0),
             peer,
             active_ms: now_ms,
@@ -171,6 +187,11 @@ impl<S> Session<S> {
         self.slots.len()
     }
 
+    /// Bytes of replies that wait for an earlier one.
+    pub fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
     /// A new request was read: its sequence, under which its reply is given.
     pub fn begin(&mut self, started: Started) -> u64 {
         assert!(self.slots.len() < INFLIGHT_PER_CONNECTION_MAX, "the caller stalls before");
@@ -188,17 +209,21 @@ impl<S> Session<S> {
     /// [`Session::begin`].
     pub fn answer(&mut self, sequence: u64, reply: Option<Reply<S>>) -> Started {
         let index = sequence.checked_sub(self.first).expect("a request is answered once");
+        // One in turn leaves at once.
+        let bytes = if index == 0 { 0 } else { reply.as_ref().map_or(0, Reply::size) };
+        self.ready_bytes += bytes;
         let slot = &mut self.slots[usize::try_from(index).expect("a small index")];
-        let waiting = std::mem::replace(slot, Slot::Ready(reply));
+        let waiting = std::mem::replace(slot, Slot::Ready(reply, bytes));
         let Slot::Waiting(started) = waiting else { panic!("a request is answered once") };
         started
     }
 
     /// The next reply in request order, if it is ready.
     pub fn next_reply(&mut self) -> Option<Reply<S>> {
-        while matches!(self.slots.front(), Some(Slot::Ready(_))) {
+        while let Some(&Slot::Ready(_, bytes)) = self.slots.front() {
             self.first += 1;
-            if let Some(Slot::Ready(Some(reply))) = self.slots.pop_front() {
+            self.ready_bytes -= bytes;
+            if let Some(Slot::Ready(Some(reply), _)) = self.slots.pop_front() {
                 return Some(reply);
             }
         }
@@ -210,7 +235,7 @@ impl<S> Session<S> {
 mod tests {
     use super::*;
 
-    fn session() -> Session<()> {
+    fn session() -> Session<&'static [u8]> {
         Session::new("127.0.0.1:1".parse().unwrap(), 0)
     }
 
@@ -219,8 +244,8 @@ mod tests {
         Started { key: 0, at: Instant::now() }
     }
 
-    fn reply(n: u8) -> Option<Reply<()>> {
-        Some(vec![n].into())
+    fn reply(n: u8) -> Option<Reply<&'static [u8]>> {
+        Some(Reply { splices: vec![(1, &[0; 9])], ..Reply::from(vec![n]) })
     }
 
     #[test]
@@ -229,12 +254,14 @@ mod tests {
         let (a, b, c) = (s.begin(started()), s.begin(started()), s.begin(started()));
         s.answer(c, reply(3));
         assert!(s.next_reply().is_none());
+        assert_eq!(s.ready_bytes(), 10, "it waits for an earlier one");
         s.answer(a, reply(1));
         assert_eq!(s.next_reply().unwrap().bytes, [1]);
         assert!(s.next_reply().is_none());
+        assert_eq!(s.ready_bytes(), 10);
         s.answer(b, None);
         assert_eq!(s.next_reply().unwrap().bytes, [3], "silence takes a turn but no bytes");
-        assert_eq!(s.inflight(), 0);
+        assert_eq!((s.inflight(), s.ready_bytes()), (0, 0));
     }
 
     #[test]

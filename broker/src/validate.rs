@@ -65,6 +65,8 @@ pub struct Around<'a> {
     pub produce_version: i16,
     /// Milliseconds since 1970.
     pub now_ms: i64,
+    /// Most records that a refusal may name; never more than [`RECORD_PROBLEMS_MAX`].
+    pub problems_max: usize,
 }
 
 /// Checks `records` and returns its one batch as it shall be stored.
@@ -177,9 +179,7 @@ fn compressed(batch: &Batch<'_>, around: Around<'_>, codecs: &mut Codecs) -> Res
         check_stated_timestamps(batch.header(), around)?;
         return Ok(batch.header().max_timestamp);
     }
-    let summary = batch.walk_opened(codecs).map_err(refuse);
-    codecs.trim();
-    let summary = summary?;
+    let summary = batch.walk_opened(codecs).map_err(refuse)?;
     check_records(batch, &summary, around, codecs)?;
     Ok(summary.max_timestamp)
 }
@@ -193,7 +193,6 @@ fn recompressed<'a>(
     to: Compression,
     level: i32,
 ) -> Result<Batch<'a>, Refusal> {
-    codecs.trim();
     let bytes_max = around.rules.message_bytes_max.saturating_sub(HEADER_BYTES);
     let (summary, header) = batch.recompress(codecs, to, level, bytes_max).map_err(refuse)?;
     check_records(batch, &summary, around, codecs)?;
@@ -229,8 +228,11 @@ fn check_records(
     let rules = around.rules;
     let is_ours = is_marked(batch.header(), rules);
     let lacks_keys = rules.compacted && summary.null_keys > 0;
+    // Timestamps that wrapped round are looked at one by one.
+    let has_wrapped = summary.min_timestamp > summary.max_timestamp;
     let is_off = rules.timestamp_type == TimestampType::CreateTime
-        && (summary.min_timestamp < around.now_ms.saturating_sub(rules.timestamp_before_max_ms)
+        && (has_wrapped
+            || summary.min_timestamp < around.now_ms.saturating_sub(rules.timestamp_before_max_ms)
             || summary.max_timestamp > around.now_ms.saturating_add(rules.timestamp_after_max_ms));
     if lacks_keys || is_off || is_ours { find_problems(batch, around, codecs) } else { Ok(()) }
 }
@@ -245,20 +247,26 @@ fn find_problems(
     let mut records = Vec::new();
     let mut code = None;
     let is_ours = is_marked(batch.header(), around.rules);
+    let records_max = around.problems_max.min(RECORD_PROBLEMS_MAX);
     let note = |seen: &Seen| {
-        if let Some((reason, why)) = problem_of(seen, is_ours, around) {
+        if let Some(problem) = problem_of(seen, is_ours, around) {
             // One timestamp among the reasons makes it the reason.
             if code != Some(ErrorCode::InvalidTimestamp) {
-                code = Some(reason);
+                code = Some(problem.code());
             }
-            if records.len() < RECORD_PROBLEMS_MAX {
-                records.push(RecordProblem { index: seen.index as i32, why });
+            if records.len() < records_max {
+                records.push(RecordProblem { index: seen.index as i32, why: problem.why() });
             }
         }
         false
     };
-    batch.find(codecs, note).map_err(refuse)?;
-    codecs.trim();
+    // The same bytes again: they are counted already. What `codecs` holds stays: a recompressed
+    // body is stored from there.
+    let left = codecs.left();
+    codecs.allow(u64::MAX);
+    let found = batch.find(codecs, note).map_err(refuse);
+    codecs.allow(left);
+    found?;
     let why = match code {
         None => return Ok(()),
         Some(ErrorCode::InvalidTimestamp) => "Records have timestamps that the topic refuses.",
@@ -274,14 +282,39 @@ fn is_marked(header: &BatchHeader, rules: &TopicRules) -> bool {
     rules.timestamp_type == ours && header.timestamp_type() == ours
 }
 
-fn problem_of(seen: &Seen, is_ours: bool, around: Around<'_>) -> Option<(ErrorCode, String)> {
+/// What is wrong with a record; the words are made only for those that are named.
+enum Problem {
+    NoKey,
+    Marked,
+    Untimely { timestamp: i64, low: i64, high: i64 },
+}
+
+impl Problem {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Problem::NoKey => ErrorCode::InvalidRecord,
+            Problem::Marked | Problem::Untimely { .. } => ErrorCode::InvalidTimestamp,
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            Problem::NoKey => "The record has no key.".into(),
+            Problem::Marked => "Clients may not set the log append time.".into(),
+            Problem::Untimely { timestamp, low, high } => {
+                format!("The record's timestamp {timestamp} is not within {low} to {high}.")
+            }
+        }
+    }
+}
+
+fn problem_of(seen: &Seen, is_ours: bool, around: Around<'_>) -> Option<Problem> {
     let Around { rules, now_ms, .. } = around;
     if rules.compacted && !seen.has_key {
-        return Some((ErrorCode::InvalidRecord, "The record has no key.".into()));
+        return Some(Problem::NoKey);
     }
     if is_ours {
-        let why = "Clients may not set the log append time.";
-        return Some((ErrorCode::InvalidTimestamp, why.into()));
+        return Some(Problem::Marked);
     }
     let limits = rules.timestamp_type == TimestampType::CreateTime;
     if !limits || seen.timestamp == NO_TIMESTAMP || is_timely(seen.timestamp, around) {
@@ -289,8 +322,7 @@ fn problem_of(seen: &Seen, is_ours: bool, around: Around<'_>) -> Option<(ErrorCo
     }
     let (timestamp, low) = (seen.timestamp, now_ms.saturating_sub(rules.timestamp_before_max_ms));
     let high = now_ms.saturating_add(rules.timestamp_after_max_ms);
-    let why = format!("The record's timestamp {timestamp} is not within {low} to {high}.");
-    Some((ErrorCode::InvalidTimestamp, why))
+    Some(Problem::Untimely { timestamp, low, high })
 }
 
 /// Differences wrap, as Kafka's do.
@@ -326,7 +358,7 @@ fn refuse(error: BatchError) -> Refusal {
         // tried again until the client gives up.
         BatchError::Corrupt(_) => (ErrorCode::InvalidRecord, "The records cannot be opened."),
         BatchError::Inflated { .. } => {
-            (ErrorCode::MessageTooLarge, "The records open to more than 100 MiB.")
+            (ErrorCode::MessageTooLarge, "A request's records may open to 100 MiB.")
         }
         BatchError::Deflated { .. } => {
             let why = "The batch is larger than max.message.bytes in the topic's compression.";
@@ -348,7 +380,8 @@ mod tests {
     }
 
     fn code(records: Option<&[u8]>, rules: &TopicRules, produce_version: i16) -> ErrorCode {
-        let around = Around { rules, produce_version, now_ms: 1000 };
+        let problems_max = RECORD_PROBLEMS_MAX;
+        let around = Around { rules, produce_version, now_ms: 1000, problems_max };
         let mut codecs = Codecs::new();
         let checked = check(records, around, &mut codecs);
         checked.map_or_else(|refusal| refusal.code, |_| ErrorCode::None)
@@ -456,5 +489,83 @@ mod tests {
         assert_eq!(code(Some(&good()), &exact, 9), ErrorCode::None);
         assert_eq!(code(Some(&sealed(22, 4)), &rules(), 6), UnsupportedCompressionType);
         assert_eq!(code(None, &rules(), 9), InvalidRecord);
+    }
+
+    /// A batch of one record per timestamp, with `zeros` bytes each.
+    fn at(base: i64, timestamps: &[i64], zeros: usize) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        let value = vec![0; zeros];
+        timestamps.iter().for_each(|at| builder.push(*at, Some(b"k"), Some(&value), &[]));
+        let bytes = builder.finish();
+        let (batch, _) = Batch::parse(&bytes).expect("a good batch");
+        let base = if base == 0 { batch.header().base_timestamp } else { base };
+        let header = BatchHeader { base_timestamp: base, ..*batch.header() }.sealed(batch.body());
+        [&header.encode()[..], batch.body()].concat()
+    }
+
+    fn compressed(bytes: &[u8], to: Compression) -> Vec<u8> {
+        let (batch, _) = Batch::parse(bytes).expect("a good batch");
+        let mut codecs = Codecs::new();
+        let (_, header) = batch.recompress(&mut codecs, to, 1, usize::MAX).expect("it fits");
+        [&header.encode()[..], codecs.body()].concat()
+    }
+
+    fn timely() -> TopicRules {
+        TopicRules { timestamp_before_max_ms: 100, timestamp_after_max_ms: 100, ..rules() }
+    }
+
+    #[test]
+    fn a_recompressed_body_outlives_the_second_look() {
+        let plain = at(0, &[NO_TIMESTAMP; 9], 1 << 20);
+        let rules = TopicRules {
+            message_bytes_max: 16 << 20,
+            recompress: Recompress::To(Compression::None, 0),
+            ..timely()
+        };
+        let around = Around { rules: &rules, produce_version: 9, now_ms: 1000, problems_max: 9 };
+        let mut codecs = Codecs::new();
+        let small = compressed(&plain, Compression::Gzip);
+        let checked = check(Some(&small), around, &mut codecs).expect("no time is no problem");
+        assert_eq!(checked.body(), &plain[HEADER_BYTES..]);
+        codecs.trim();
+        assert!(codecs.kept_bytes() < 1 << 20, "it is given back once the log has it");
+    }
+
+    #[test]
+    fn batches_of_a_request_share_what_they_may_open_to() {
+        let rules = TopicRules { message_bytes_max: 1 << 20, ..rules() };
+        let around = Around { rules: &rules, produce_version: 9, now_ms: 1000, problems_max: 9 };
+        let plain = at(0, &[1000], 4 << 20);
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let small = compressed(&plain, codec);
+            let mut codecs = Codecs::new();
+            codecs.allow(9 << 20);
+            let taken = |codecs: &mut Codecs| check(Some(&small), around, codecs).is_ok();
+            let took = [(); 4].map(|()| taken(&mut codecs));
+            assert_eq!((took, codecs.left() < 1 << 20), ([true, true, false, false], true));
+            codecs.allow(9 << 20);
+            assert!(taken(&mut codecs), "{codec:?}: another request");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_no_more_records_than_it_may() {
+        let (bytes, rules) = (at(0, &[5000; 300], 1), timely());
+        let rules = TopicRules { message_bytes_max: 1 << 20, ..rules };
+        for (problems_max, named) in [(0, 0), (7, 7), (1000, RECORD_PROBLEMS_MAX)] {
+            let around = Around { rules: &rules, produce_version: 9, now_ms: 1000, problems_max };
+            let mut codecs = Codecs::new();
+            let refusal = check(Some(&bytes), around, &mut codecs).expect_err("the future");
+            assert_eq!(refusal.code, ErrorCode::InvalidTimestamp);
+            assert_eq!(refusal.records.len(), named);
+        }
+    }
+
+    #[test]
+    fn timestamps_that_wrap_are_no_way_around_the_limits() {
+        // The first is the largest there is, and one more is the smallest.
+        let bytes = at(i64::MAX, &[1000, 1001], 1);
+        assert_eq!(code(Some(&bytes), &timely(), 9), ErrorCode::InvalidTimestamp);
+        assert_eq!(code(Some(&at(0, &[1000, 1001], 1)), &timely(), 9), ErrorCode::None);
     }
 }

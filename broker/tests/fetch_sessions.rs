@@ -304,7 +304,8 @@ fn rule_49_topics_go_and_come() {
     }
 }
 
-/// A reader that asks again without waiting is answered in order; one that goes leaves nothing.
+/// A reader that asks again without waiting is answered in order, one question after the other; one
+/// that asks again elsewhere, or goes, leaves nothing.
 #[test]
 fn a_session_outlives_its_requests_and_their_connections() {
     let broker = Broker::start();
@@ -323,12 +324,19 @@ fn a_session_outlives_its_requests_and_their_connections() {
     for (at, id) in ids.into_iter().enumerate() {
         let response: FetchResponse = reader.client.receive(&fetch::API, 12, id);
         assert_eq!(response.error_code, NONE);
-        let expected = if at == 4 { vec![(1, NONE, 1)] } else { vec![] };
-        assert_eq!(told(&response), expected, "request {at}");
+        assert_eq!(told(&response), [(1, NONE, 1)], "request {at}");
     }
+    // Asked again on another connection, the first is not kept waiting.
+    let request = reader.request(&topic, &[(1, 1)], LONG_MS);
+    let mut first = std::mem::replace(&mut reader.client, broker.client());
+    let id = first.send(&fetch::API, 12, &request);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(told(&reader.next(&topic, &[], 0)), []);
+    let response: FetchResponse = first.receive(&fetch::API, 12, id);
+    assert_eq!((response.error_code, told(&response)), (NONE, vec![]));
     assert!(now_ms() - begun < SOON_MS);
     // Another connection goes on with it; the first is closed in the middle of a wait.
-    let request = reader.request(&topic, &[(1, 1)], LONG_MS);
+    let request = reader.request(&topic, &[], LONG_MS);
     reader.client.send(&fetch::API, 12, &request);
     reader.client = broker.client();
     writer.append(&topic, 0, batch(&[b"b"]));
@@ -366,4 +374,27 @@ fn rule_49_what_is_named_and_forgotten_at_once_is_forgotten() {
     let mut request = reader.request(&topic, &[], 0);
     (request.topics, request.forgotten_topics_data) = (vec![named], vec![gone]);
     assert_eq!(told(&reader.ask(&request)), []);
+}
+
+/// A session would remember it for as long as it lives.
+#[test]
+fn there_is_no_session_for_names_that_no_topic_has() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let topic = client.create("t", 1);
+    for (bytes, has_session) in [(249, true), (250, false)] {
+        let odd = Topic { name: "x".repeat(bytes), id: Uuid::ZERO };
+        let mut request = fetch_request(&topic, &[(0, 0)]);
+        request.session_epoch = 0;
+        request.topics.extend(fetch_request(&odd, &[(0, 0)]).topics);
+        let response: FetchResponse = client.call(&fetch::API, 12, &request);
+        assert_eq!(response.session_id > 0, has_session, "{bytes} bytes");
+        assert_eq!(told(&response)[1].1, ErrorCode::UnknownTopicOrPartition);
+        // One that there is ends with it.
+        let mut reader = Reader::begin(broker.client(), 12, &topic, &[(0, 0)]);
+        let response = reader.next(&odd, &[(0, 0)], 0);
+        assert_eq!((response.error_code, response.session_id > 0), (NONE, has_session));
+        let known = if has_session { NONE } else { ErrorCode::FetchSessionIdNotFound };
+        assert_eq!(reader.next(&topic, &[], 0).error_code, known);
+    }
 }

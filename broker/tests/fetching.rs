@@ -509,3 +509,80 @@ fn many_readers_and_writers_over_the_bus() {
         }
     });
 }
+
+/// As in Kafka, which handles one request of a connection at a time: what is behind a fetch that
+/// waits could not be answered before it, and would hold memory.
+#[test]
+fn a_fetch_that_waits_holds_back_what_is_behind_it() {
+    for broker in brokers() {
+        let (mut reader, mut writer) = (broker.client(), broker.client());
+        let topic = writer.create("t", 2);
+        let end = |writer: &mut Client| writer.offset_as(5, &topic, 1, -1).offset;
+        for round in 0..3 {
+            let begun = Instant::now();
+            let wait = reader.send(&fetch::API, 12, &waiting(&topic, &[(0, round)], 1, LONG_MS));
+            let request = produce_request(-1, &topic, 1, batch(&[b"behind"]));
+            let behind: Vec<i32> =
+                (0..100).map(|_| reader.send(&produce::API, 9, &request)).collect();
+            std::thread::sleep(Duration::from_millis(100));
+            assert_eq!(end(&mut writer), round * 100, "nothing behind it is looked at");
+            writer.append(&topic, 0, batch(&[b"woken"]));
+            let response: FetchResponse = reader.receive(&fetch::API, 12, wait);
+            assert!(sizes(&response)[0] > 0);
+            for id in behind {
+                let _: ProduceResponse = reader.receive(&produce::API, 9, id);
+            }
+            assert_eq!(end(&mut writer), round * 100 + 100);
+            assert!(begun.elapsed() < SOON, "all go on at once");
+        }
+    }
+}
+
+#[test]
+fn what_is_named_twice_is_told_once_as_it_was_named_last() {
+    for broker in brokers() {
+        let mut client = broker.client();
+        let topic = client.create("t", 40);
+        client.append(&topic, 0, batch(&[b"first"]));
+        for count in [2, 40] {
+            let once: Vec<_> = (0..count).map(|index| (index, 9)).collect();
+            let again: Vec<_> = (0..count).map(|index| (index, 0)).collect();
+            let mut request = fetch_request(&topic, &[once, again.clone()].concat());
+            // In another place of the request too, and with nothing.
+            request.topics.extend(fetch_request(&topic, &again).topics);
+            request.topics.extend(fetch_request(&topic, &[]).topics);
+            for version in [12, 13] {
+                let response: FetchResponse = client.call(&fetch::API, version, &request);
+                assert_eq!(response.responses.len(), 1);
+                let told = response.responses[0].partitions.iter();
+                let told: Vec<_> =
+                    told.map(|data| (data.partition_index, data.error_code)).collect();
+                let expected: Vec<_> = (0..count).map(|index| (index, ErrorCode::None)).collect();
+                assert_eq!(told, expected);
+                assert!(sizes(&response)[0] > 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn topics_without_partitions_count_as_well() {
+    let broker = Broker::start();
+    let topic = broker.client().create("t", 1);
+    let none = fetch_request(&topic, &[]).topics.remove(0);
+    for (count, is_closed) in [(99_999, false), (100_000, true)] {
+        let mut client = broker.client();
+        let mut request = fetch_request(&topic, &[(0, 0)]);
+        request.topics[0].partitions.clear();
+        request.topics.extend(vec![none.clone(); count]);
+        client.send(&fetch::API, 13, &request);
+        assert_eq!(client.is_closed(), is_closed, "{count} topics to fetch");
+        let mut client = broker.client();
+        let mut request = produce_request(-1, &topic, 0, batch(&[b"one"]));
+        request.topic_data[0].partition_data.clear();
+        let none = request.topic_data[0].clone();
+        request.topic_data.extend(vec![none; count]);
+        client.send(&produce::API, 13, &request);
+        assert_eq!(client.is_closed(), is_closed, "{count} topics to produce to");
+    }
+}

@@ -397,6 +397,28 @@ fn every_partition_is_answered_once_in_the_order_asked() {
     }
 }
 
+/// A fetch of so many does not look at all of them whenever one moves; it is woken all the same.
+fn wakes_though_it_rests(reader: &mut Client, bench: &mut Bench) {
+    for round in 0..3 {
+        let from: Vec<_> = (0..).zip(bench.ends.iter().copied()).collect();
+        let count = from.len() as i32;
+        let mut request = fetch_request(&bench.topic, &from);
+        // Some are not enough, and the last one is.
+        (request.max_wait_ms, request.min_bytes) = (8000, 300);
+        let begun = Instant::now();
+        let id = reader.send(&fetch::API, 12, &request);
+        for index in [7, 3000, 9999, 5000].map(|index| index % count) {
+            bench.client.append(&bench.topic, index, batch(&[&[round; 100]]));
+            bench.ends[index as usize] += 1;
+        }
+        let response: FetchResponse = reader.receive(&fetch::API, 12, id);
+        let told = response.responses[0].partitions.iter();
+        let bytes: usize = told.filter_map(|it| it.records.as_ref()).map(Vec::len).sum();
+        assert!(bytes >= 300, "{bytes}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+}
+
 #[test]
 fn ten_thousand_partitions_in_one_request() {
     let count = std::env::var("RINGLOG_PARTITIONS").map_or(10_000, |text| text.parse().unwrap());
@@ -411,5 +433,6 @@ fn ten_thousand_partitions_in_one_request() {
     bench.all(count);
     println!("{} bytes of memory a partition with records", per(resident_bytes(), before));
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    timed("wake", || wakes_though_it_rests(&mut broker.client(), &mut bench));
     timed("stop", || broker.stop());
 }

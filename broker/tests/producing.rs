@@ -611,3 +611,21 @@ fn unknown_partitions_come_before_all_other_refusals() {
     check(&target, &topic, vec![case("nothing was written", batch(&[b"v"]), "0")]);
     assert_eq!(client.offset_as(4, &topic, 0, -1).offset, 1);
 }
+
+/// One frame may name thousands of partitions, each with a few bytes that open to a hundred MiB.
+#[test]
+fn batches_of_a_request_open_to_a_hundred_mebibytes_together() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let topic = client.create("t", 4);
+    let bomb = compressed(&batch(&[&vec![0; 30 << 20]]), Compression::Zstd, 1);
+    let mut request = produce_request(-1, &topic, 0, bomb.clone());
+    let data = |index| PartitionProduceData { index, records: Some(bomb.clone()) };
+    request.topic_data[0].partition_data = (0..4).map(data).collect();
+    for _ in 0..2 {
+        let response: ProduceResponse = client.call(&produce::API, 9, &request);
+        let codes = response.responses[0].partition_responses.iter().map(|told| told.error_code);
+        let (none, large) = (ErrorCode::None, ErrorCode::MessageTooLarge);
+        assert_eq!(codes.collect::<Vec<_>>(), [none, none, none, large]);
+    }
+}

@@ -206,7 +206,7 @@ fn rules_44_and_49b_records_are_empty_never_null_and_nothing_asked_for_is_missin
             assert_eq!(data.aborted_transactions.map(|list| list.len()), aborted, "v{version}");
         }
         // Every partition asked for is in the answer (rule 49b).
-        let request = fetch_request(&topic, &[(0, 0), (5, 0), (0, 1)]);
+        let request = fetch_request(&topic, &[(0, 0), (5, 0), (6, 1)]);
         let response: fetch::FetchResponse = client.call(&fetch::API, version, &request);
         assert_eq!(response.responses[0].partitions.len(), 3);
     }

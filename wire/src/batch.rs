@@ -106,7 +106,7 @@ pub enum BatchError {
     Corrupt(&'static str),
     /// The records open to more than a batch may hold.
     Inflated {
-        /// [`INFLATED_BYTES_MAX`].
+        /// [`INFLATED_BYTES_MAX`], of one batch or of those that came before it in its request.
         bytes_max: u64,
     },
     /// The records, compressed anew, are larger than they may be.

@@ -4,13 +4,16 @@
 //!
 //! The path: one *pass* reads what there is, from each partition's memory, from its files, or from
 //! the owner's shard; if that is not enough yet, the fetch watches its partitions and another pass
-//! runs when a high watermark moves (rule 45). Nothing polls. A fetch that another shard asks for
+//! runs when a high watermark moves (rule 45). Nothing polls. A connection has one fetch in progress
+//! ([`crate::session::Stall::Replies`]), and one of many partitions rests between passes. A fetch that another shard asks for
 //! is the same thing with another [`Origin`]; one that goes on with a session (KIP-227) looks at
 //! less ([`sessions`]).
 
 mod enough;
 mod sessions;
 
+use std::collections::HashMap;
+use std::collections::hash_map;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +23,13 @@ use ringlog_wire::api::fetch::{
     PartitionResult, PartitionView, RequestView, ResponseWriter, TopicView,
 };
 use ringlog_wire::error::ErrorCode;
-use ringlog_wire::{frame, header};
+use ringlog_wire::{Uuid, frame, header};
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::fetch_session::{EPOCH_FIRST, EPOCH_LAST};
 use crate::message::{FetchAsk, FetchPart, Fetched, Message, TopicPartition};
+use crate::metadata::names::TOPIC_NAME_BYTES_MAX;
 use crate::partition::{SessionWatcher, TopicName, Watcher};
 use crate::session::{OUTPUT_PER_CONNECTION_MAX, Reply};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
@@ -34,6 +38,14 @@ use crate::topics::Place;
 
 /// Longest wait that a client may ask for; more is cut to it.
 const FETCH_WAIT_MAX: Duration = Duration::from_secs(300);
+/// A request of so many partitions is searched for one that is named twice; a larger one gets a
+/// table for that.
+const PARTITIONS_FEW: usize = 16;
+/// A fetch of more partitions than this rests after a pass, [`REST_PER_PARTITION`] for each, rather
+/// than looking at all of them whenever one moves.
+const PARTITIONS_AT_ONCE: usize = 1000;
+/// Several times what a pass takes.
+const REST_PER_PARTITION: Duration = Duration::from_micros(1);
 
 /// Who wants the records.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +94,24 @@ pub struct PendingFetch {
     /// It reads what is committed (isolation level 1), and is told of aborted transactions.
     is_committed: bool,
     deadline: Instant,
+    /// No pass begins before, but for the deadline's.
+    rests_until: Instant,
     /// There is more since this pass began.
     woken: bool,
+}
+
+impl PendingFetch {
+    /// Whether it need not wait for more (rules 45 and 46). What costs more is asked later.
+    fn is_enough(&self, now: Instant) -> bool {
+        let told = |r: &Fetched| !r.error.is_none() || r.diverging.is_some();
+        let bytes: usize = self.results.iter().map(Fetched::bytes).sum();
+        if bytes >= self.bytes_min || self.deadline <= now || self.results.iter().any(told) {
+            return true;
+        }
+        let counted = self.asks.iter().zip(&self.results);
+        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it)).sum();
+        bytes >= self.bytes_min
+    }
 }
 
 /// Answers a Fetch request.
@@ -93,15 +121,19 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
-    if view.topics().map(|topic| topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
-        return Outcome::Close(format!("Fetch names more than {PARTITIONS_MAX} partitions"));
+    let asked: usize = view.topics().map(|topic| 1 + topic.partitions().len()).sum();
+    let forgotten: usize = view.forgotten_topics().map(|topic| 1 + topic.partitions().len()).sum();
+    if asked + forgotten > PARTITIONS_MAX {
+        return Outcome::too_many_partitions(request.api);
     }
+    // No topic is called so, and no session remembers it.
+    let is_odd = view.topics().any(|topic| topic.name.len() > TOPIC_NAME_BYTES_MAX);
     let reader = match view.session_epoch() {
-        epoch @ (EPOCH_FIRST | EPOCH_LAST) => {
+        epoch if is_odd || matches!(epoch, EPOCH_FIRST | EPOCH_LAST) => {
             // Whatever session it had ends.
             shell.fetch_sessions.close(view.session_id());
             match epoch {
-                EPOCH_FIRST => Reader::New { by_id: to.version >= 13 },
+                EPOCH_FIRST if !is_odd => Reader::New { by_id: to.version >= 13 },
                 _ => Reader::Sessionless,
             }
         }
@@ -150,13 +182,22 @@ fn plan(
         bytes_max,
         is_committed: view.isolation_level() == 1,
         deadline: core.now() + wait,
+        rests_until: core.now(),
         woken: false,
     };
-    if matches!(reader, Reader::Session(_)) {
-        return pending; // each pass asks the session
-    }
+    if !matches!(reader, Reader::Session(_)) {
+        plan_topics(shell, view, &mut pending);
+    } // With a session, each pass asks that.
+    pending
+}
+
+/// What a request without a session names. A partition that is named twice is what it is called
+/// last, in its first place, as Kafka has it.
+fn plan_topics(shell: &Shell, view: &RequestView<'_>, pending: &mut PendingFetch) {
+    let by_id = view.version() >= 13;
+    let count: usize = view.topics().map(|topic| topic.partitions().len()).sum();
+    let mut table = (count > PARTITIONS_FEW).then(|| HashMap::with_capacity(count));
     for view in view.topics() {
-        let by_id = to.version >= 13;
         let topic = match by_id {
             true => shell.topics.with_id(view.topic_id),
             false => shell.topics.named(view.name),
@@ -171,11 +212,37 @@ fn plan(
                 (None, _, _) => Err(ErrorCode::UnknownTopicOrPartition),
             };
             let from = TopicPartition { topic: name.id, index: partition.index };
-            pending.asks.push((ask(pending.asks.len(), from, &partition), place));
+            match earlier(&pending.asks, table.as_mut(), from) {
+                Some(at) => pending.asks[at] = (ask(at, from, &partition), place),
+                None => pending.asks.push((ask(pending.asks.len(), from, &partition), place)),
+            }
         }
-        pending.topics.push((name, pending.asks.len() - before));
+        match pending.asks.len() - before {
+            0 => {}
+            count => pending.topics.push((name, count)),
+        }
     }
-    pending
+}
+
+/// Where that partition is already. What nobody knows by its name may be told twice.
+fn earlier(
+    asks: &[(FetchAsk, Result<Place, ErrorCode>)],
+    table: Option<&mut HashMap<TopicPartition, usize>>,
+    from: TopicPartition,
+) -> Option<usize> {
+    if from.topic == Uuid::ZERO {
+        return None;
+    }
+    let Some(table) = table else {
+        return asks.iter().position(|(ask, _)| ask.from == from);
+    };
+    match table.entry(from) {
+        hash_map::Entry::Occupied(at) => Some(*at.get()),
+        hash_map::Entry::Vacant(free) => {
+            free.insert(asks.len());
+            None
+        }
+    }
 }
 
 fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
@@ -271,6 +338,9 @@ impl Shell {
             results.push(result);
         }
         let Some(pending) = self.fetches.get_mut(key) else { return };
+        if asks.len() > PARTITIONS_AT_ONCE && !matches!(reader, Reader::Session(_)) {
+            pending.rests_until = core.now() + REST_PER_PARTITION * asks.len() as u32;
+        }
         pending.asks = asks;
         pending.results = results;
         pending.outstanding = reads.len() + remote.len();
@@ -376,25 +446,21 @@ impl Shell {
             Reader::Session(session) => self.fetch_sessions.get(session).is_some(),
             _ => false,
         };
-        let counted = pending.asks.iter().zip(&pending.results);
-        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it)).sum();
-        let told = |r: &Fetched| !r.error.is_none() || r.diverging.is_some();
-        let enough = bytes >= pending.bytes_min
-            || pending.results.iter().any(told)
-            || pending.deadline <= core.now()
-            || (pending.asks.is_empty() && !has_session)
-            || self.stopping;
-        if enough {
+        let is_empty = pending.asks.is_empty() && !has_session;
+        if is_empty || self.stopping || pending.is_enough(core.now()) {
             return self.answer_fetch(core, key);
         }
-        let deadline = pending.deadline;
+        let (deadline, rests_until) = (pending.deadline, pending.rests_until);
         // What is not enough yet is read again when there is more: memory is not held meanwhile.
         let moved = pending.woken
             || pending.asks.iter().zip(&pending.results).any(|((_, place), result)| {
                 matches!(*place, Ok(Place::Open(slot)) if self.marks(slot) != Some(result.marks()))
             });
-        if moved {
+        if moved && rests_until <= core.now() {
             return self.fetch_pass(core, key);
+        }
+        if moved {
+            self.deadlines.insert((rests_until, key));
         }
         match pending.reader {
             Reader::Session(session) => self.watch_session(key, session),
@@ -429,6 +495,10 @@ impl Shell {
     pub(crate) fn wake_fetch(&mut self, core: &mut ShardCore, key: Key) {
         let Some(pending) = self.fetches.get_mut(key) else { return };
         match pending.outstanding {
+            // Once rested, or woken no more, nobody misses the entry.
+            0 if pending.rests_until > core.now() => {
+                self.deadlines.insert((pending.rests_until, key));
+            }
             0 => self.fetch_pass(core, key),
             _ => pending.woken = true,
         }
@@ -470,7 +540,7 @@ impl Shell {
             session.fetches.retain(|other| *other != key);
         }
         // A client that does not read gets no more memory to hold on to: an empty answer is legal.
-        if core.queued_bytes(to.conn) >= OUTPUT_PER_CONNECTION_MAX {
+        if self.output_of(core, to.conn) >= OUTPUT_PER_CONNECTION_MAX {
             results.iter_mut().for_each(|result| result.slices.clear());
         }
         self.count_fetched(&pending.asks, &results);
@@ -480,7 +550,7 @@ impl Shell {
                 let session = self.begin_session(core, &pending, &results, by_id);
                 (pending.topics, results, session)
             }
-            Reader::Session(session) => self.tell_session(session, &pending, results),
+            Reader::Session(session) => self.tell_session((session, key), &pending, results),
         };
         let gone = session == 0 && matches!(pending.reader, Reader::Session(_));
         let error = if gone { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
@@ -508,6 +578,7 @@ impl Shell {
             pass: 0,
             bytes_min: 0,
             deadline: core.now(),
+            rests_until: core.now(),
             woken: false,
         };
         let key = self.fetches.insert(pending);

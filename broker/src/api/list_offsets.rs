@@ -4,11 +4,11 @@
 //! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is
 //! answered by the first record at or after it, or by -1 without an error (rule 56). What is not in
 //! memory is read from the index and the segment, step by step, without waiting; a compressed batch
-//! is opened on the helper thread.
+//! is opened on the helper thread. A search ends with its client's connection.
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ringlog_storage::{DiskPlan, ReadError, ReadPlan, TimeAnswer, TimePlan, TimeStep};
 use ringlog_wire::api::list_offsets::{
@@ -33,8 +33,9 @@ pub type Found = Option<(i64, i64, i32)>;
 /// Who asks.
 #[derive(Debug)]
 enum Origin {
-    Client(ReplyTo, Vec<(Arc<str>, Vec<i32>)>),
-    Shard(usize, Key),
+    /// With what is there for as long as the answer is wanted.
+    Client(ReplyTo, Vec<(Arc<str>, Vec<i32>)>, Arc<()>),
+    Shard(usize, Key, Weak<()>),
 }
 
 /// A ListOffsets request, or another shard's part of one.
@@ -105,7 +106,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         }
         topics.push((name, indexes));
     }
-    let origin = Origin::Client(request.reply_to(), topics);
+    let origin = Origin::Client(request.reply_to(), topics, Arc::new(()));
     shell.look_up_offsets(core, origin, asks, places);
     Outcome::Parked
 }
@@ -173,9 +174,17 @@ impl Shell {
         }
         // One more than there is, so that nothing that ends at once answers too early.
         let outstanding = remote.len() + searches.len() + 1;
+        let (conn, wanted) = match &origin {
+            Origin::Client(to, _, wanted) => (Some(to.conn), Arc::downgrade(wanted)),
+            Origin::Shard(_, _, wanted) => (None, Weak::clone(wanted)),
+        };
         let key = self.offsets.insert(PendingOffsets { origin, asks, results, outstanding });
+        if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(&conn)) {
+            session.searches.push(key);
+        }
         for (shard, asks) in remote {
-            self.post(core, shard, Message::Offsets { request: key, asks });
+            let wanted = Weak::clone(&wanted);
+            self.post(core, shard, Message::Offsets { request: key, asks, wanted });
         }
         for (at, slot, (target, from, upto)) in searches {
             let purpose = ReadFor::Offsets { request: key, at, target, from, upto };
@@ -215,6 +224,9 @@ impl Shell {
     /// Asks the log where to look next for a time.
     pub(crate) fn time_read_again(&mut self, core: &mut ShardCore, mut read: ColdRead) {
         let ReadFor::Offsets { request, at, target, from, upto } = read.purpose else { return };
+        if !self.is_wanted(request) {
+            return self.offset_search_done(core, request, at, Err(ErrorCode::NetworkException));
+        }
         let Some(hosted) = self.logs.get(read.slot) else {
             return self.end_read(core, read.purpose, Err(ErrorCode::NotLeaderOrFollower));
         };
@@ -236,6 +248,15 @@ impl Shell {
             }
         };
         self.offset_search_done(core, request, at, Ok(found));
+    }
+
+    /// Whether the client that asked is still there.
+    fn is_wanted(&self, request: Key) -> bool {
+        match self.offsets.get(request).map(|pending| &pending.origin) {
+            Some(Origin::Client(..)) => true,
+            Some(Origin::Shard(_, _, wanted)) => wanted.strong_count() > 0,
+            None => false,
+        }
     }
 
     /// Bytes for a search by time came.
@@ -325,10 +346,13 @@ impl Shell {
             return;
         };
         match origin {
-            Origin::Shard(shard, request) => {
+            Origin::Shard(shard, request, _) => {
                 self.post(core, shard, Message::OffsetsFound { request, results });
             }
-            Origin::Client(to, topics) => {
+            Origin::Client(to, topics, _) => {
+                if let Some(session) = self.sessions.get_mut(&to.conn) {
+                    session.searches.retain(|other| *other != request);
+                }
                 let response = response(&topics, &results);
                 to.send(self, core, &response);
             }
@@ -340,7 +364,7 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         from: usize,
-        request: Key,
+        (request, wanted): (Key, Weak<()>),
         asks: Vec<OffsetAsk>,
     ) {
         let place = |ask: &OffsetAsk| {
@@ -348,7 +372,7 @@ impl Shell {
             place.ok_or(ErrorCode::UnknownTopicOrPartition)
         };
         let places = asks.iter().map(place).collect();
-        self.look_up_offsets(core, Origin::Shard(from, request), asks, places);
+        self.look_up_offsets(core, Origin::Shard(from, request, wanted), asks, places);
     }
 
     /// Another shard has found its part.

@@ -4,7 +4,8 @@
 //! The path: walk the request in place → for each partition, check the batch, append it to its log
 //! (here, or on the owner's shard over the bus) → wait until each is durable → answer in one piece.
 //! acks = 0 is answered by silence, and by closing the connection when anything went wrong (rule
-//! 11).
+//! 11). What all batches of a request open to is bounded on each shard by [`INFLATED_BYTES_MAX`],
+//! and counts as the connection's share of the turn.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use ringlog_shard::ConnId;
 use ringlog_wire::api::produce::{
     PartitionResult, RecordError, RequestView, ResponseWriter, TopicView,
 };
+use ringlog_wire::batch::INFLATED_BYTES_MAX;
 use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
@@ -89,12 +91,26 @@ impl Entry {
     }
 }
 
+/// On which terms a request's partitions are appended.
+struct Terms {
+    acks: Acks,
+    version: i16,
+    /// Records that its refusals may still name.
+    problems_left: usize,
+}
+
+impl Terms {
+    fn new(acks: Acks, version: i16) -> Terms {
+        Terms { acks, version, problems_left: RECORD_ERRORS_MAX }
+    }
+}
+
 /// A request as it is taken apart.
 struct Plan {
     pending: PendingProduce,
     /// The key under which the request will wait.
     key: Key,
-    version: i16,
+    terms: Terms,
     refusal: Option<Refusal>,
     /// Kafka's own tools may write to the coordinators' topics (rule 24).
     is_admin: bool,
@@ -108,8 +124,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Ok(view) => view,
         Err(error) => return Outcome::malformed(request.api, error),
     };
-    if view.topics().map(|topic| topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
-        return Outcome::Close(format!("Produce names more than {PARTITIONS_MAX} partitions"));
+    if view.topics().map(|topic| 1 + topic.partitions().len()).sum::<usize>() > PARTITIONS_MAX {
+        return Outcome::too_many_partitions(request.api);
     }
     let timeout_ms = u64::try_from(view.timeout_ms()).unwrap_or(0);
     let pending = PendingProduce {
@@ -121,17 +137,24 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         deadline: core.now() + Duration::from_millis(timeout_ms),
     };
     let mut plan = Plan {
+        terms: Terms::new(pending.acks, request.version),
         pending,
         key: shell.produces.next_key(),
-        version: request.version,
         is_admin: request.client_id == Some("__admin_client"),
         refusal: refuse_all(&view),
         remote: Vec::new(),
     };
+    shell.codecs.allow(INFLATED_BYTES_MAX);
     for topic in view.topics() {
         shell.produce_topic(core, &mut plan, &topic);
     }
-    let Plan { pending, key, remote, version, .. } = plan;
+    let opened = INFLATED_BYTES_MAX - shell.codecs.left();
+    if opened > 0
+        && let Some(session) = shell.sessions.get_mut(&request.conn)
+    {
+        session.share.charge(opened as usize);
+    }
+    let Plan { pending, key, remote, terms: Terms { version, .. }, .. } = plan;
     let on_behalf = match pending.acks {
         Acks::None => ProduceFor::Nobody(request.conn),
         acks => ProduceFor::Request(key, acks),
@@ -188,7 +211,7 @@ fn unheard(error: ErrorCode) -> String {
 
 impl Shell {
     fn produce_topic(&mut self, core: &mut ShardCore, plan: &mut Plan, view: &TopicView<'_>) {
-        let by_id = plan.version >= 13;
+        let by_id = plan.terms.version >= 13;
         let topic = match by_id {
             true => self.topics.with_id(view.topic_id).cloned(),
             false => self.topics.named(view.name).cloned(),
@@ -243,7 +266,7 @@ impl Shell {
                     base_offset: -1,
                     log_append_time: -1,
                 };
-                match self.append(core, slot, acks, plan.version, records, waiter) {
+                match self.append(core, slot, &mut plan.terms, records, waiter) {
                     Ok(()) if acks == Acks::None => Entry::done(to.index),
                     Ok(()) => Entry::waiting(to.index),
                     Err(refusal) => {
@@ -278,11 +301,31 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         slot: Key,
-        acks: Acks,
-        version: i16,
+        terms: &mut Terms,
         records: Option<&[u8]>,
         waiter: Waiter,
     ) -> Result<(), Refusal> {
+        let left = self.codecs.left();
+        let appended = self.check_and_append(core, slot, terms, records, waiter);
+        if self.codecs.left() != left || appended.is_err() {
+            // The log has taken the batch: what it was opened in may go.
+            self.codecs.trim();
+        }
+        if let Err(refusal) = &appended {
+            terms.problems_left -= refusal.records.len();
+        }
+        appended
+    }
+
+    fn check_and_append(
+        &mut self,
+        core: &mut ShardCore,
+        slot: Key,
+        terms: &Terms,
+        records: Option<&[u8]>,
+        waiter: Waiter,
+    ) -> Result<(), Refusal> {
+        let Terms { acks, version: produce_version, problems_left: problems_max } = *terms;
         let gone = (ErrorCode::NotLeaderOrFollower, "The partition is being closed.");
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
         let partition = &mut hosted.partition;
@@ -291,7 +334,8 @@ impl Shell {
             let why = "Fewer replicas are in sync than min.insync.replicas asks for.";
             return Err((ErrorCode::NotEnoughReplicas, why).into());
         }
-        let around = Around { rules: &partition.rules, produce_version: version, now_ms };
+        let rules = &partition.rules;
+        let around = Around { rules, produce_version, now_ms, problems_max };
         let batch = validate::check(records, around, &mut self.codecs)?;
         let appended = partition
             .append(now_ms, &mut PoolMemory(core.pool()), &batch)
@@ -322,13 +366,15 @@ impl Shell {
             ProduceFor::Nobody(_) => (Key::from_u64(0), Acks::None),
         };
         let mut results = Vec::new();
+        let mut terms = Terms::new(acks, version);
+        self.codecs.allow(INFLATED_BYTES_MAX);
         for ProducePart { entry, to, records } in parts {
             let place = self.topics.with_id(to.topic).and_then(|topic| topic.place(to.index));
             let waiter =
                 Waiter { shard: from, request, entry, base_offset: -1, log_append_time: -1 };
             let appended = match place {
                 Some(Place::Open(slot)) => {
-                    self.append(core, slot, acks, version, Some(&records), waiter)
+                    self.append(core, slot, &mut terms, Some(&records), waiter)
                 }
                 Some(Place::Failed) => Err((ErrorCode::KafkaStorageError, "").into()),
                 _ => Err((ErrorCode::NotLeaderOrFollower, "").into()),

@@ -29,6 +29,8 @@ enum Frame {
 
 /// A connection may hold this much of an unfinished frame whatever others hold, bytes.
 const INPUT_SMALL: usize = 16 << 10;
+/// Replies behind an unanswered request that do not make their reader a stuck one, bytes.
+const READY_SMALL: usize = 64 << 10;
 /// Ticks without progress after which a reader counts as stuck.
 const STUCK_TICKS: u32 = 5;
 /// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few
@@ -183,7 +185,8 @@ impl Shell {
     ) -> Option<Stall> {
         let session = self.sessions.get_mut(&conn)?;
         if session.inflight() >= INFLIGHT_PER_CONNECTION_MAX
-            || core.queued_bytes(conn) >= OUTPUT_PER_CONNECTION_MAX
+            || !session.fetches.is_empty()
+            || core.queued_bytes(conn) + session.ready_bytes() >= OUTPUT_PER_CONNECTION_MAX
         {
             return Some(Stall::Replies);
         }
@@ -295,7 +298,8 @@ impl Shell {
             core.close(conn);
         } else if session.stalled == Some(Stall::Replies)
             && below
-            && core.queued_bytes(conn) < OUTPUT_PER_CONNECTION_MAX
+            && session.fetches.is_empty()
+            && core.queued_bytes(conn) + session.ready_bytes() < OUTPUT_PER_CONNECTION_MAX
         {
             // Not at once: this may be called from within the handling of another frame.
             session.stalled = Some(Stall::Memory);
@@ -335,16 +339,25 @@ impl Shell {
         }
     }
 
+    /// Bytes of replies that `conn` holds: on their way, or behind one that is not there yet.
+    pub(crate) fn output_of(&self, core: &ShardCore, conn: ConnId) -> usize {
+        let ready = self.sessions.get(&conn).map_or(0, Session::ready_bytes);
+        core.queued_bytes(conn) + ready
+    }
+
     /// Closes connections whose clients take nothing of what is queued for them while the shard is
-    /// short of memory: what they hold on to is missed by everyone else.
+    /// short of memory, or let it wait behind an earlier request: what they hold on to is missed by
+    /// everyone else.
     pub(super) fn close_stuck_readers(&mut self, core: &mut ShardCore) {
         let short = core.pool().free_bytes() < 2 * MEMORY_RESERVE;
         let mut stuck = Vec::new();
         for (conn, session) in &mut self.sessions {
-            let queued = core.queued_bytes(*conn);
+            // A few short answers behind a slow write are not what is missed.
+            let ready = Some(session.ready_bytes()).filter(|bytes| *bytes > READY_SMALL);
+            let held = core.queued_bytes(*conn) + ready.unwrap_or(0);
             let (seen, ticks) = session.output_seen;
-            let ticks = if queued > 0 && queued == seen { ticks + 1 } else { 0 };
-            session.output_seen = (queued, ticks);
+            let ticks = if held > 0 && held == seen { ticks + 1 } else { 0 };
+            session.output_seen = (held, ticks);
             if short && ticks >= STUCK_TICKS {
                 stuck.push(*conn);
             }

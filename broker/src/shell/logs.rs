@@ -335,6 +335,7 @@ impl Shell {
         if free >= bytes {
             return true;
         }
+        self.evict_again = self.evict_after.is_some_and(|at| core.now() < at);
         // Free more than is asked for, so that the next requests need not come here.
         let some = core.pool().budget_bytes() / 16;
         self.evict(core, (bytes - free).max(some));

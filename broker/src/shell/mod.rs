@@ -142,6 +142,8 @@ pub struct Shell {
     pub(crate) outbox_bytes: usize,
     /// A walk over all logs freed nothing: none is made before this.
     evict_after: Option<Instant>,
+    /// Somebody wanted one nevertheless.
+    evict_again: bool,
     /// Whose cached chunks are given up next.
     evict_from: usize,
     checkpoints: checkpoints::Checkpoints,
@@ -201,6 +203,7 @@ impl Shell {
             input_bytes: 0,
             outbox_bytes: 0,
             evict_after: None,
+            evict_again: false,
             evict_from: 0,
             checkpoints: checkpoints::Checkpoints::default(),
             advanced: Advanced::default(),
@@ -259,7 +262,9 @@ impl Shell {
             }
             Message::Wake { request } => self.wake_fetch(core, request),
             Message::Moved { session, places } => self.session_moved(core, session, &places),
-            Message::Offsets { request, asks } => self.offsets_for(core, from, request, asks),
+            Message::Offsets { request, asks, wanted } => {
+                self.offsets_for(core, from, (request, wanted), asks);
+            }
             Message::OffsetsFound { request, results } => {
                 self.offsets_found(core, request, results)
             }
@@ -307,7 +312,10 @@ impl Shell {
         let again = held.then(|| core.now() + OUTBOX_RETRY);
         // Those in rotation go on at once, after what has arrived meanwhile.
         let turn = (!self.rotation.is_empty() && !self.stopping).then(|| core.now());
-        core.wake_at(fetch.into_iter().chain(tick).chain(again).chain(turn).min());
+        // Memory may have become free after a walk that found none, and nothing else says so.
+        let walk = (self.evict_again && !self.stalled.is_empty() && !self.stopping)
+            .then(|| self.evict_after.unwrap_or(core.now()));
+        core.wake_at(fetch.into_iter().chain(tick).chain(again).chain(turn).chain(walk).min());
     }
 
     /// Whether anything is going on that time alone may end.
@@ -368,6 +376,9 @@ impl Service for Shell {
             self.input_bytes -= session.input_bytes();
             for key in &session.fetches {
                 self.drop_fetch(*key);
+            }
+            for key in &session.searches {
+                self.offsets.remove(*key);
             }
             tracing::debug!(peer = %session.peer, ?why, "connection closed");
         }

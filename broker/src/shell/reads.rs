@@ -115,7 +115,8 @@ impl Shell {
         };
         self.make_room(core, plan.bytes);
         let Some(buffer) = core.pool().read_buf(plan.bytes) else {
-            // Every byte of memory is being sent or written: the client asks again.
+            // Every byte of memory is being sent or written: the client asks again, a reader as it
+            // does anyway, a search because it is told so.
             return self.end_read(core, read.purpose, Ok(Vec::new()));
         };
         let at = plan.at;
@@ -207,6 +208,10 @@ impl Shell {
         };
         match result {
             BlockingRead::Searched(_) => unreachable!("it was just handled"),
+            // Its space would not be free before this handle goes.
+            BlockingRead::File(id, Ok(_)) if hosted.partition.log.is_retired(id) => {
+                self.read_again(core, read);
+            }
             BlockingRead::File(id, Ok(file)) => {
                 hosted.keep_read_file(id, file, READ_FILES_MAX);
                 self.start_read(core, read);
@@ -350,7 +355,9 @@ impl Shell {
                 self.fetch_read_done(core, (request, pass, at), slices);
             }
             ReadFor::Offsets { request, at, .. } => {
-                let found = slices.map(|_| None);
+                // What it looks for is not told in slices: none means that there was no memory.
+                // Clients of every version ask again for this code.
+                let found = slices.and(Err(ErrorCode::LeaderNotAvailable));
                 self.offset_search_done(core, request, at, found);
             }
         }

@@ -5,7 +5,8 @@
 //! (whose format has no smaller unit than the block: at most 22 times the batch's bytes), and
 //! zstd's window (at most 128 MiB, touched only as far as it is written to). Buffers over
 //! [`KEPT_BYTES_MAX`] are given back after the batch that wanted them. Whatever the bytes are,
-//! opening them ends in [`BatchError`], after at most [`INFLATED_BYTES_MAX`] bytes.
+//! opening them ends in [`BatchError`], after at most [`INFLATED_BYTES_MAX`] bytes, or what is left
+//! of [`Codecs::allow`].
 
 use std::io::Read;
 
@@ -34,12 +35,25 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// What opening and compressing batches needs: buffers and contexts, made when they are first
 /// needed and used again for each batch.
-#[derive(Default)]
 pub struct Codecs {
-    pub(super) window: Vec<u8>,
-    pub(super) block: Vec<u8>,
-    pub(super) inflate_zstd: Option<DCtx<'static>>,
-    pub(super) deflate: Deflate,
+    window: Vec<u8>,
+    block: Vec<u8>,
+    inflate_zstd: Option<DCtx<'static>>,
+    deflate: Deflate,
+    /// Bytes that batches may still open to, all together.
+    left: u64,
+}
+
+impl Default for Codecs {
+    fn default() -> Codecs {
+        Codecs {
+            window: Vec::new(),
+            block: Vec::new(),
+            inflate_zstd: None,
+            deflate: Deflate::default(),
+            left: u64::MAX,
+        }
+    }
 }
 
 /// What compressing needs.
@@ -55,9 +69,20 @@ pub(super) struct Deflate {
 }
 
 impl Codecs {
-    /// Nothing is allocated yet.
+    /// Nothing is allocated yet, and batches may open to any bytes together.
     pub fn new() -> Codecs {
         Codecs::default()
+    }
+
+    /// From now on batches may open to `bytes` all together; what was opened of a batch that was
+    /// refused counts. Beyond, each is [`BatchError::Inflated`].
+    pub fn allow(&mut self, bytes: u64) {
+        self.left = bytes;
+    }
+
+    /// What is left of [`Codecs::allow`], bytes.
+    pub fn left(&self) -> u64 {
+        self.left
     }
 
     /// What the last [`super::Batch::recompress`] made.
@@ -65,7 +90,7 @@ impl Codecs {
         &self.deflate.body
     }
 
-    /// Gives back what one unusual batch made large. Call it between batches.
+    /// Gives back what one unusual batch made large, [`Codecs::body`] too. Call it between batches.
     pub fn trim(&mut self) {
         for buffer in [&mut self.block, &mut self.deflate.body] {
             if buffer.capacity() > KEPT_BYTES_MAX {
@@ -93,6 +118,9 @@ impl Codecs {
         compression: Compression,
         body: &'a [u8],
     ) -> Result<(Stream<'a>, &'a mut Deflate), BatchError> {
+        if self.left == 0 {
+            return Err(INFLATED);
+        }
         self.window.resize(WINDOW_BYTES, 0);
         let source = match compression {
             Compression::None => Source::Plain(body),
@@ -101,8 +129,10 @@ impl Codecs {
             Compression::Lz4 => Source::Lz4(Lz4::new(body, &mut self.block)?),
             Compression::Zstd => Source::Zstd(Zstd::new(body, &mut self.inflate_zstd)?),
         };
+        let left = INFLATED_BYTES_MAX.min(self.left);
+        let (window, budget) = (&mut self.window, &mut self.left);
         let stream =
-            Stream { source, window: &mut self.window, start: 0, end: 0, left: INFLATED_BYTES_MAX };
+            Stream { source, window, start: 0, end: 0, left, given: 0, counted: 0, budget };
         Ok((stream, &mut self.deflate))
     }
 }
@@ -115,7 +145,14 @@ pub(super) struct Stream<'a> {
     end: usize,
     /// Bytes that the source may still give.
     left: u64,
+    /// Bytes that it has given.
+    given: u64,
+    /// Bytes that it has opened, given or not, as far as they are taken from the budget.
+    counted: u64,
+    budget: &'a mut u64,
 }
+
+const INFLATED: BatchError = BatchError::Inflated { bytes_max: INFLATED_BYTES_MAX };
 
 impl Stream<'_> {
     /// What is in the window and not passed over yet.
@@ -151,14 +188,16 @@ impl Stream<'_> {
         self.window.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         while self.end < bytes {
-            let got = self.source.read(&mut self.window[self.end..], self.left)?;
+            let got = self.source.read(&mut self.window[self.end..], self.left);
+            self.given += got.as_ref().map_or(0, |got| *got as u64);
+            let opened = self.source.opened().unwrap_or(self.given);
+            *self.budget = self.budget.saturating_sub(opened - self.counted);
+            self.counted = opened;
+            let got = got?;
             if got == 0 {
                 return Ok(false);
             }
-            self.left = self
-                .left
-                .checked_sub(got as u64)
-                .ok_or(BatchError::Inflated { bytes_max: INFLATED_BYTES_MAX })?;
+            self.left = self.left.checked_sub(got as u64).ok_or(INFLATED)?;
             tee(&self.window[self.end..self.end + got])?;
             self.end += got;
         }
@@ -194,6 +233,15 @@ impl Source<'_> {
             Source::Zstd(zstd) => zstd.read(out),
         }
     }
+
+    /// Bytes that were opened, where that may be more than were read.
+    fn opened(&self) -> Option<u64> {
+        match self {
+            Source::Plain(_) | Source::Gzip(_) | Source::Zstd(_) => None,
+            Source::Snappy(snappy) => Some(snappy.opened()),
+            Source::Lz4(lz4) => Some(lz4.opened()),
+        }
+    }
 }
 
 /// A block that was opened, and how far it has been read.
@@ -201,11 +249,13 @@ struct Opened<'a> {
     block: &'a mut Vec<u8>,
     at: usize,
     end: usize,
+    /// Bytes of all blocks.
+    total: u64,
 }
 
 impl<'a> Opened<'a> {
     fn nothing(block: &'a mut Vec<u8>) -> Opened<'a> {
-        Opened { block, at: 0, end: 0 }
+        Opened { block, at: 0, end: 0, total: 0 }
     }
 
     /// Room for a block of at most `bytes`.
@@ -214,6 +264,14 @@ impl<'a> Opened<'a> {
             self.block.resize(bytes, 0);
         }
         &mut self.block[..bytes]
+    }
+
+    /// The block in a room of `bytes` was opened, and ends there; or it is broken, and cost as much
+    /// as a whole one.
+    fn filled(&mut self, bytes: usize, end: Result<usize, BatchError>) -> Result<(), BatchError> {
+        self.total += *end.as_ref().unwrap_or(&bytes) as u64;
+        (self.at, self.end) = (0, end?);
+        Ok(())
     }
 
     fn is_read(&self) -> bool {

@@ -151,10 +151,10 @@ impl Shell {
         }
     }
 
-    /// The answer of a fetch that goes on with a session: what is news. Says the session's id.
+    /// The answer of fetch `fetch`, which goes on with a session: what is news. Says the session's id.
     pub(super) fn tell_session(
         &mut self,
-        key: Key,
+        (key, fetch): (Key, Key),
         pending: &PendingFetch,
         results: Vec<Fetched>,
     ) -> (Groups, Vec<Fetched>, i32) {
@@ -179,7 +179,8 @@ impl Shell {
         }
         let session = self.fetch_sessions.get_mut(key);
         let id = session.map_or(0, |session| {
-            session.waiting = None;
+            // Another one may have taken its place meanwhile.
+            session.waiting.take_if(|waiting| *waiting == fetch);
             session.id()
         });
         (group(names.into_iter()), told, id)

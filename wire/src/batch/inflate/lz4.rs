@@ -92,12 +92,16 @@ impl<'a> Lz4<'a> {
         let room = self.opened.room(self.block_bytes_max);
         let end = if size & STORED != 0 {
             room[..bytes].copy_from_slice(block);
-            bytes
+            Ok(bytes)
         } else {
-            lz4_flex::block::decompress_into(block, room).map_err(|_| CORRUPT)?
+            lz4_flex::block::decompress_into(block, room).map_err(|_| CORRUPT)
         };
-        (self.opened.at, self.opened.end) = (0, end);
-        Ok(())
+        self.opened.filled(self.block_bytes_max, end)
+    }
+
+    /// Bytes of all blocks so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.total
     }
 
     fn word(&mut self) -> Result<u32, BatchError> {

@@ -47,10 +47,15 @@ impl<'a> Snappy<'a> {
                 return Err(CORRUPT);
             }
             let room = self.opened.room(bytes);
-            let end = self.decoder.decompress(block, room).map_err(|_| CORRUPT)?;
-            (self.opened.at, self.opened.end) = (0, end);
+            let end = self.decoder.decompress(block, room).map_err(|_| CORRUPT);
+            self.opened.filled(bytes, end)?;
         }
         Ok(self.opened.read(out))
+    }
+
+    /// Bytes of all blocks so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.total
     }
 
     fn next_block(&mut self) -> Result<Option<&'a [u8]>, BatchError> {
