@@ -4,10 +4,10 @@
 //!
 //! The path: one *pass* reads what there is, from each partition's memory, from its files, or from
 //! the owner's shard; if that is not enough yet, the fetch watches its partitions and another pass
-//! runs when a high watermark moves (rule 45). Nothing polls. A connection has one fetch in progress
-//! ([`crate::session::Stall::Replies`]), and one of many partitions rests between passes. A fetch that another shard asks for
-//! is the same thing with another [`Origin`]; one that goes on with a session (KIP-227) looks at
-//! less ([`sessions`]).
+//! runs when a high watermark moves (rule 45). Nothing polls. A connection has one fetch in
+//! progress ([`crate::session::Stall::Replies`]), and one of many partitions rests between passes.
+//! A fetch that another shard asks for is the same thing with another [`Origin`]; one that goes on
+//! with a session (KIP-227) looks at less ([`sessions`]).
 
 mod enough;
 mod sessions;
@@ -257,6 +257,16 @@ fn ask(entry: usize, from: TopicPartition, view: &PartitionView) -> FetchAsk {
     }
 }
 
+/// How long a fetch rests after a pass over so many. A session's passes look at what has moved.
+fn rest_after(count: usize, reader: Reader) -> Duration {
+    match reader {
+        Reader::Sessionless | Reader::New { .. } if count > PARTITIONS_AT_ONCE => {
+            REST_PER_PARTITION * count as u32
+        }
+        _ => Duration::ZERO,
+    }
+}
+
 /// Bytes that a read from files, of `bytes_max` at most, may bring.
 fn bytes_at_most(plan: &ReadPlan<Slice>, bytes_max: usize) -> usize {
     match plan {
@@ -338,9 +348,7 @@ impl Shell {
             results.push(result);
         }
         let Some(pending) = self.fetches.get_mut(key) else { return };
-        if asks.len() > PARTITIONS_AT_ONCE && !matches!(reader, Reader::Session(_)) {
-            pending.rests_until = core.now() + REST_PER_PARTITION * asks.len() as u32;
-        }
+        pending.rests_until = core.now() + rest_after(asks.len(), reader);
         pending.asks = asks;
         pending.results = results;
         pending.outstanding = reads.len() + remote.len();

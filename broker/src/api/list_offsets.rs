@@ -213,8 +213,8 @@ impl Shell {
             LATEST => Ok(Some((high, -1, partition.leader_epoch))),
             EARLIEST | EARLIEST_LOCAL => Ok(Some((start, -1, epoch_at(start)))),
             LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(None),
-            MAX_TIMESTAMP => match partition.log.max_timestamp() {
-                Some(entry) => Err((entry.timestamp, start, high)),
+            MAX_TIMESTAMP => match partition.log.max_timestamp(start, high) {
+                Some(largest) => Err((largest, start, high)),
                 None => Ok(None),
             },
             target => Err((target, start, high)),

@@ -177,18 +177,39 @@ impl<M: Memory> Log<M> {
         }
     }
 
-    /// The largest timestamp in the log and the last offset of the batch that carried it first.
-    /// [`Log::offset_for_timestamp`] of that timestamp finds the record itself.
-    pub fn max_timestamp(&self) -> Option<TimeEntry> {
-        let known = self.segments.iter().filter(|segment| segment.size > 0);
-        let mut max: Option<TimeEntry> = None;
-        for entry in known.map(|segment| segment.max_timestamp) {
-            if entry.timestamp >= 0 && max.is_none_or(|max| max.timestamp < entry.timestamp) {
-                max = Some(entry);
-            }
-        }
-        max
+    /// The largest timestamp of the batches at or after `from` and below `upto`;
+    /// [`Log::offset_for_timestamp`] finds its record. No file is read for it: of a segment whose
+    /// largest lies outside, what is neither indexed nor in memory is not looked at.
+    pub fn max_timestamp(&self, from: i64, upto: i64) -> Option<i64> {
+        let known = self.segments.iter().filter(|it| it.size > 0 && it.base_offset < upto);
+        let max = known.filter_map(|segment| max_within(segment, from, upto)).max();
+        max.filter(|timestamp| *timestamp >= 0)
     }
+}
+
+fn max_within<C: Chunk>(segment: &Segment<C>, from: i64, upto: i64) -> Option<i64> {
+    let is_within = |entry: &TimeEntry| (from..upto).contains(&entry.offset);
+    if is_within(&segment.max_timestamp) {
+        return Some(segment.max_timestamp.timestamp);
+    }
+    // An entry is the largest up to its offset: what rises above it comes behind it.
+    let entry = segment.loaded().and_then(|it| it.time.iter().filter(is_within).last());
+    let mut max = entry.map(|entry| entry.timestamp);
+    let Some(first) = segment.tail.first_batch() else { return max };
+    let start = entry.map_or(from, |entry| entry.offset).max(first.offset);
+    let mut walk = TailWalk::new(&segment.tail);
+    let mut at = memory_start(segment, start);
+    while at < segment.size {
+        let header = walk.header(at);
+        if header.last_offset() >= upto {
+            break;
+        }
+        if header.base_offset >= from {
+            max = max.max(Some(header.max_timestamp));
+        }
+        at += header.size() as u64;
+    }
+    max
 }
 
 fn find_in_memory<C: Chunk>(

@@ -151,7 +151,7 @@ impl Shell {
         }
     }
 
-    /// The answer of fetch `fetch`, which goes on with a session: what is news. Says the session's id.
+    /// The answer of a fetch that goes on with a session: what is news. Says the session's id.
     pub(super) fn tell_session(
         &mut self,
         (key, fetch): (Key, Key),

@@ -103,7 +103,7 @@ fn find(bench: &mut Bench, target: i64) -> Option<TimeAnswer> {
 #[test]
 fn the_first_record_by_time_is_found_hot_and_cold() {
     let mut bench = Bench::new(config());
-    let mut stamps = Vec::new();
+    let mut stamps: Vec<i64> = Vec::new();
     for number in 0..700i64 {
         // Mostly rising, with batches that come late.
         let timestamp = if number % 7 == 3 { number * 10 - 500 } else { number * 10 }.max(0);
@@ -113,6 +113,15 @@ fn the_first_record_by_time_is_found_hot_and_cold() {
     }
     bench.settle();
     assert!(bench.log().segments_count() > 1);
+    // The end is not the high watermark, nor the beginning the log's start.
+    for upto in (2000..=2100).filter(|upto| upto % 3 == 0) {
+        for from in [0, 300, 1000, upto - 12, upto - 3, upto] {
+            let from = from / 3 * 3;
+            let expected = stamps[from..upto].iter().max().copied();
+            let found = bench.log().max_timestamp(from as i64, upto as i64);
+            assert_eq!(found, expected, "{from}..{upto}");
+        }
+    }
     for round in 0..2 {
         for target in (0..7100).step_by(93).chain([0, 1, 6992, 6993]) {
             let expected = stamps.iter().position(|&timestamp| timestamp >= target);
@@ -123,5 +132,5 @@ fn the_first_record_by_time_is_found_hot_and_cold() {
         }
         bench.log().evict(u64::MAX);
     }
-    assert_eq!(bench.log().max_timestamp().map(|max| max.timestamp), Some(6992));
+    assert_eq!(bench.log().max_timestamp(0, i64::MAX), Some(6992));
 }
