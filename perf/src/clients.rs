@@ -2,9 +2,9 @@
 //!
 //! For each combination a fresh broker is started; the client programs play one scenario against
 //! it, two at a time (but those that change the broker's own settings), each under topics of its
-//! own; then it is stopped cleanly, and Kafka's file checker reads what they left. The scenario is trusted because Apache Kafka passes it (`--server
-//! kafka`), and what Kafka answered is what Ringlog must answer, but for the differences that are
-//! listed with their reasons.
+//! own; then it is stopped cleanly, and Kafka's file checker reads what they left. The scenario is
+//! trusted because Apache Kafka passes it (`--server kafka`), and what Kafka answered is what
+//! Ringlog must answer, but for the differences that are listed with their reasons.
 
 mod answers;
 mod install;

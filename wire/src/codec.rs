@@ -20,7 +20,8 @@ use crate::uuid::Uuid;
 pub const ALLOWANCE_MULTIPLE: usize = 16;
 /// What decoding may allocate however short the input is.
 pub const ALLOWANCE_BYTES_MIN: usize = 16 * 1024;
-/// The longest string: what the classic length can say, and Kafka's readers allow the compact one.
+/// The longest string: what the classic length can say. Kafka's readers allow no more in the
+/// compact form.
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// The longest varint that fits 32 bits.
 pub const VARINT_BYTES_MAX: usize = 5;
