@@ -34,6 +34,16 @@ pub enum Advertise {
     Shard,
 }
 
+impl Advertise {
+    /// As the flag says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Advertise::Node => "node",
+            Advertise::Shard => "shard",
+        }
+    }
+}
+
 /// When a record counts as acknowledged (architecture §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -95,17 +95,17 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     if let Some(http) = &http {
         http.serve(handle.remote());
     }
-    let (shards, elapsed) = (config.shards, (clocks.now)() - begun);
-    let (advertise, node_id, version) = (config.advertise, config.node_id, VERSION);
+    let (shards, elapsed_ms) = (config.shards, ((clocks.now)() - begun).as_millis() as u64);
+    let (advertise, node_id, version) = (config.advertise.name(), config.node_id, VERSION);
     let durability = config.durability.name();
     tracing::info!(
         version,
         node_id,
         shards,
-        ?advertise,
+        advertise,
         durability,
         partitions = count,
-        ?elapsed,
+        elapsed_ms,
         data_dir = path,
         "serving"
     );
@@ -418,7 +418,8 @@ fn connection_limits(config: &Config) -> connections::Limits {
         tracing::warn!(
             connections = room,
             "fewer than max.connections = {wanted}: the limit of open files is {files}; raise it \
-             (ulimit -n)"
+             to {} (ulimit -n)",
+            wanted + FILES_RESERVED
         );
     }
     connections::Limits {

@@ -273,6 +273,28 @@ fn a_start_after_an_unclean_end_recovers() {
     }
 }
 
+/// `kill -9` while a file is replaced leaves the new one under its other name.
+#[test]
+fn half_written_files_of_a_crash_are_no_obstacle() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let topic = client.create("t", 1);
+    client.append(&topic, 0, idempotent(5, 0, 0, 3));
+    let dir = broker.stop();
+    std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
+    for partition in ["t-0", "__cluster_metadata-0"] {
+        for name in ["00000000000000000000.index", "leader-epoch-checkpoint", "partition.metadata"]
+        {
+            std::fs::write(dir.path().join(partition).join(format!("{name}.tmp")), b"half")
+                .unwrap();
+        }
+    }
+    let broker = Broker::start_on(dir, Options::default());
+    assert_eq!(broker.client().offset_as(4, &topic, 0, -1).offset, 3, "served at once");
+    let left = broker.dir().files();
+    assert!(!left.iter().any(|(name, _)| name.ends_with(".tmp")), "{left:?}");
+}
+
 #[test]
 fn rule_58_gaps_in_a_log_that_was_compacted_are_normal() {
     let broker = Broker::start();

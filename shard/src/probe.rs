@@ -17,8 +17,8 @@ use crate::uring;
 /// Locked memory that lets a shard register its chunks and glommio start.
 const MEMLOCK_BYTES_GOOD: u64 = 8 << 20;
 
-/// Open files that serve a few thousand connections and as many segments.
-const OPEN_FILES_GOOD: u64 = 16_384;
+/// Open files that serve the default of max.connections, and 4096 segments.
+const OPEN_FILES_GOOD: u64 = 20_480;
 
 /// The file with which a directory is tried out.
 const TRIAL_FILE: &str = ".ringlog-probe";

@@ -178,7 +178,9 @@ impl fmt::Display for DiskError {
         let text = match self.kind {
             DiskErrorKind::NotFound => "no such file",
             DiskErrorKind::Exists => "already exists",
-            DiskErrorKind::NoSpace => "no space left on the device",
+            DiskErrorKind::NoSpace => {
+                "no room for it (a full disk, a quota, or a limit of file sizes)"
+            }
             DiskErrorKind::Denied => "not permitted",
             DiskErrorKind::Io => "input/output error",
         };

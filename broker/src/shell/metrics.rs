@@ -19,6 +19,7 @@ use crate::metrics::{
     Detail, DiskBegun, PartitionFigures, Refused, Snapshot, TopicCounters, TopicFigures,
 };
 use crate::session::{Session, Stall};
+use crate::slab::Key;
 use crate::topics::Place;
 
 /// One node keeps one replica of each partition.
@@ -91,6 +92,10 @@ impl Shell {
         let _ = to.send(snapshot);
     }
 
+    fn is_failed(&self, slot: Key) -> bool {
+        self.logs.get(slot).is_some_and(|hosted| hosted.partition.log.is_failed())
+    }
+
     fn snapshot(&mut self, core: &mut ShardCore, detail: Detail) -> Snapshot {
         let (mut logs_opening, mut logs_failed) = (0, 0);
         for id in self.topics.ids() {
@@ -99,6 +104,8 @@ impl Shell {
                 match place {
                     Place::Opening => logs_opening += 1,
                     Place::Failed => logs_failed += 1,
+                    // It is opened anew in a moment; until then it serves nobody.
+                    Place::Open(slot) if self.is_failed(*slot) => logs_failed += 1,
                     Place::Open(_) | Place::Remote(_) => {}
                 }
             }
@@ -161,7 +168,6 @@ impl Shell {
             }
             by_topic.entry(hosted.of.topic).or_default().add(&hosted.counts);
             if partition.log.is_failed() {
-                figures.partitions_offline += 1;
                 continue;
             }
             figures.partitions_online += 1;

@@ -169,7 +169,8 @@ impl<M: Memory> Log<M> {
         let (log, report) = Log::assemble(disk, dir, config, hint, topic_id, outcome)?;
         for name in &listing.strays {
             let path = log.dir.join(name);
-            at(&path, disk.remove(&path))?;
+            // A half-written file of a crash is gone when its file was written anew.
+            at(&path, remove_if_there(disk, &path))?;
         }
         Ok((log, report))
     }

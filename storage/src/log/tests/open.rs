@@ -57,8 +57,15 @@ fn a_clean_stop_opens_without_a_scan() {
 
 #[test]
 fn five_batches_in_flight_are_recognised_after_any_reopen() {
+    // In one segment, and three to a segment.
+    for value_bytes in [100, 150_000] {
+        recognises_five_batches(value_bytes);
+    }
+}
+
+fn recognises_five_batches(value_bytes: usize) {
     let mut bench = Bench::new(config());
-    let sent: Vec<_> = (0..7).map(|n| batch(producer(5, 1, n * 2), 2, 100, 7)).collect();
+    let sent: Vec<_> = (0..7).map(|n| batch(producer(5, 1, n * 2), 2, value_bytes, 7)).collect();
     for bytes in &sent {
         bench.append_bytes(bytes, 0).expect("appended");
     }
