@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
-use ringlog_storage::ReadPlan;
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use super::logs::tail_cache_bytes_max;
-use super::{DiskWork, Seat, ShardCore, Shell};
+use super::reads::READING_SHARE;
+use super::{Seat, ShardCore, Shell};
 use crate::message::{FetchAsk, Fetched};
 use crate::metrics::snapshot::{Figures, MemoryUse};
 use crate::metrics::{
@@ -199,19 +199,12 @@ impl Shell {
         let all = self.shared.config.memory_per_shard;
         let share = |name, used, budget| MemoryUse { name, used, budget };
         let (used, budget) = (core.pool().used_bytes() as u64, core.pool().budget_bytes() as u64);
-        let works = self.disk_works.keys().filter_map(|key| self.disk_works.get(key));
-        let reading = works.map(|work| match work {
-            DiskWork::Read(read, _) => match &read.plan {
-                ReadPlan::Disk(plan) => plan.bytes as u64,
-                _ => 0,
-            },
-            DiskWork::Log { .. } => 0,
-        });
+        let reading = core.pool().reading_bytes() as u64;
         let mut memory = vec![
             share("frames", self.input_bytes as u64, all / 8),
             share("chunks", used, budget),
             share("tail_cache", cached, tail_cache_bytes_max(core) as u64),
-            share("reads", reading.sum(), budget),
+            share("reads", reading, budget / READING_SHARE as u64),
             share("bus", self.outbox_bytes as u64, all / 16),
         ];
         if let Some(seat) = self.seat.as_mut() {

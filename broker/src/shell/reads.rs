@@ -19,6 +19,9 @@ use crate::metrics::DiskKindOf;
 use crate::partition::read_error;
 use crate::slab::Key;
 
+/// The part of the pool that read buffers may have: clients that ask for much and read nothing must
+/// not hold up those who write.
+pub(super) const READING_SHARE: usize = 2;
 /// Most bytes of one read: a read buffer holds no more.
 const READ_BYTES_MAX: usize = 1 << 20;
 /// Handles of sealed segments that one partition keeps open for readers.
@@ -78,6 +81,14 @@ pub(crate) fn within_a_read(mut plan: ReadPlan<Slice>) -> ReadPlan<Slice> {
     plan
 }
 
+/// Whether readers may have so many bytes more. One that is alone may have any number: the largest
+/// batch must get through.
+fn may_read(core: &mut ShardCore, bytes: usize) -> bool {
+    let pool = core.pool();
+    let reading = pool.reading_bytes();
+    reading == 0 || reading + bytes <= pool.budget_bytes() / READING_SHARE
+}
+
 impl Shell {
     /// Takes the next step of a read.
     pub(crate) fn start_read(&mut self, core: &mut ShardCore, read: ColdRead) {
@@ -114,9 +125,10 @@ impl Shell {
             return Self::read_blocking(core, read, job);
         };
         self.make_room(core, plan.bytes);
-        let Some(buffer) = core.pool().read_buf(plan.bytes) else {
-            // Every byte of memory is being sent or written: the client asks again, a reader as it
-            // does anyway, a search because it is told so.
+        let may_read = may_read(core, plan.bytes);
+        let Some(buffer) = may_read.then(|| core.pool().read_buf(plan.bytes)).flatten() else {
+            // All that readers may have is waiting to be sent: the client asks again, a reader as
+            // it does anyway, a search because it is told so.
             return self.end_read(core, read.purpose, Ok(Vec::new()));
         };
         let at = plan.at;
@@ -142,6 +154,9 @@ impl Shell {
 
     /// A batch larger than a read buffer: rare enough for the helper thread.
     fn read_large(&mut self, core: &mut ShardCore, read: ColdRead, plan: DiskPlan) {
+        if !may_read(core, plan.bytes) {
+            return self.end_read(core, read.purpose, Ok(Vec::new()));
+        }
         let Some(hosted) = self.logs.get(read.slot) else {
             return self.end_read(core, read.purpose, Err(ErrorCode::NotLeaderOrFollower));
         };
@@ -316,9 +331,12 @@ impl Shell {
     fn copied(&mut self, core: &mut ShardCore, bytes: &[u8]) -> Result<Vec<Slice>, ErrorCode> {
         self.make_room(core, bytes.len() + READ_BYTES_MAX);
         let mut slices = Vec::new();
+        if !may_read(core, bytes.len()) {
+            return Ok(slices);
+        }
         for piece in bytes.chunks(READ_BYTES_MAX) {
-            let Some(mut chunk) = core.pool().take(READ_BYTES_MAX) else {
-                return Err(ErrorCode::KafkaStorageError);
+            let Some(mut chunk) = core.pool().take_for_reading(READ_BYTES_MAX) else {
+                return Ok(Vec::new());
             };
             chunk.append(piece);
             slices.push(chunk.slice(0..piece.len()));

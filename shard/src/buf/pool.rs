@@ -23,6 +23,8 @@ pub(super) struct Shared {
 struct Super {
     /// A bit for each free piece; meaningless while `class` is `None`.
     free: u64,
+    /// A bit for each piece that was taken for reading.
+    reading: u64,
     /// Index into `CHUNK_SIZES` of the size it serves now.
     class: Option<u8>,
     /// For each size, whether this megabyte stands in that size's list (perhaps out of date).
@@ -38,6 +40,7 @@ pub struct Pool {
     empty: Vec<u32>,
     partial: [Vec<u32>; CHUNK_SIZES.len()],
     used_bytes: usize,
+    reading_bytes: usize,
 }
 
 /// How many pieces of a size make a megabyte.
@@ -69,6 +72,7 @@ impl Pool {
             empty: (0..count as u32).rev().collect(),
             partial: Default::default(),
             used_bytes: 0,
+            reading_bytes: 0,
         })
     }
 
@@ -88,6 +92,12 @@ impl Pool {
         self.used_bytes
     }
 
+    /// Those of them that were taken for reading, until the last reader of them is done.
+    pub fn reading_bytes(&mut self) -> usize {
+        self.reclaim();
+        self.reading_bytes
+    }
+
     /// Bytes that can still be taken, if taken in the size that suits the pool.
     pub fn free_bytes(&mut self) -> usize {
         self.budget_bytes() - self.used_bytes()
@@ -98,14 +108,21 @@ impl Pool {
     pub fn take(&mut self, bytes: usize) -> Option<AppendChunk> {
         let class = CHUNK_SIZES.iter().position(|size| *size == bytes);
         let class = class.expect("a chunk has one of the chunk sizes");
-        self.take_piece(class).map(AppendChunk::new)
+        self.take_piece(class, false).map(AppendChunk::new)
+    }
+
+    /// The same, counted among what was taken for reading.
+    pub fn take_for_reading(&mut self, bytes: usize) -> Option<AppendChunk> {
+        let class = CHUNK_SIZES.iter().position(|size| *size == bytes);
+        let class = class.expect("a chunk has one of the chunk sizes");
+        self.take_piece(class, true).map(AppendChunk::new)
     }
 
     /// Takes a buffer for reading at least `bytes` (at most [`CHUNK_BYTES_MAX`]).
     pub fn read_buf(&mut self, bytes: usize) -> Option<ReadBuf> {
         let class = CHUNK_SIZES.iter().position(|size| *size >= bytes);
         let class = class.expect("a read fits the largest chunk");
-        self.take_piece(class).map(ReadBuf::new)
+        self.take_piece(class, true).map(ReadBuf::new)
     }
 
     /// The memory of the whole pool, for registration with a ring: address, bytes, and the handle
@@ -115,13 +132,17 @@ impl Pool {
         (region.at(0).as_ptr(), region.bytes(), PoolMemory(self.shared.clone()))
     }
 
-    fn take_piece(&mut self, class: usize) -> Option<Piece> {
+    fn take_piece(&mut self, class: usize, reading: bool) -> Option<Piece> {
         self.reclaim();
         let at = self.find_super(class)?;
         let slot = self.supers[at as usize].free.trailing_zeros();
         assert!(slot < pieces(class), "a listed megabyte has a free piece");
         self.supers[at as usize].free &= !(1 << slot);
         self.used_bytes += CHUNK_SIZES[class];
+        if reading {
+            self.supers[at as usize].reading |= 1 << slot;
+            self.reading_bytes += CHUNK_SIZES[class];
+        }
         let offset = at as usize * CHUNK_BYTES_MAX + slot as usize * CHUNK_SIZES[class];
         Some(Piece::new(self.shared.clone(), offset, CHUNK_SIZES[class]))
     }
@@ -168,6 +189,10 @@ impl Pool {
         assert!(entry.free & 1 << slot == 0, "a piece returns once");
         entry.free |= 1 << slot;
         self.used_bytes -= CHUNK_SIZES[class];
+        if entry.reading & 1 << slot != 0 {
+            entry.reading &= !(1 << slot);
+            self.reading_bytes -= CHUNK_SIZES[class];
+        }
         if entry.free == all_free(class) {
             entry.class = None;
             self.empty.push(at);

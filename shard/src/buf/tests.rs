@@ -129,4 +129,11 @@ fn a_read_buffer_freezes_without_a_copy() {
     let slice = read.freeze();
     assert_eq!(&*slice, b"bytes");
     assert_eq!(slice.as_ptr(), to.cast_const());
+    let written = pool.take(16 << 10).unwrap();
+    assert_eq!((pool.used_bytes(), pool.reading_bytes()), (32 << 10, 16 << 10));
+    drop(slice);
+    assert_eq!((pool.used_bytes(), pool.reading_bytes()), (16 << 10, 0));
+    drop(written);
+    let _reused = pool.take(16 << 10).unwrap();
+    assert_eq!((pool.used_bytes(), pool.reading_bytes()), (16 << 10, 0));
 }
