@@ -185,9 +185,10 @@ fn plan(
         rests_until: core.now(),
         woken: false,
     };
+    // With a session, each pass asks that what it wants.
     if !matches!(reader, Reader::Session(_)) {
         plan_topics(shell, view, &mut pending);
-    } // With a session, each pass asks that.
+    }
     pending
 }
 

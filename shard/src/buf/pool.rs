@@ -43,6 +43,12 @@ pub struct Pool {
     reading_bytes: usize,
 }
 
+/// Which of [`CHUNK_SIZES`] that is.
+fn class_of(bytes: usize) -> usize {
+    let class = CHUNK_SIZES.iter().position(|size| *size == bytes);
+    class.expect("a chunk has one of the chunk sizes")
+}
+
 /// How many pieces of a size make a megabyte.
 fn pieces(class: usize) -> u32 {
     (CHUNK_BYTES_MAX / CHUNK_SIZES[class]) as u32
@@ -106,16 +112,12 @@ impl Pool {
     /// Takes an empty chunk of exactly `bytes`, one of [`CHUNK_SIZES`]. `None`: the budget is
     /// used up.
     pub fn take(&mut self, bytes: usize) -> Option<AppendChunk> {
-        let class = CHUNK_SIZES.iter().position(|size| *size == bytes);
-        let class = class.expect("a chunk has one of the chunk sizes");
-        self.take_piece(class, false).map(AppendChunk::new)
+        self.take_piece(class_of(bytes), false).map(AppendChunk::new)
     }
 
     /// The same, counted among what was taken for reading.
     pub fn take_for_reading(&mut self, bytes: usize) -> Option<AppendChunk> {
-        let class = CHUNK_SIZES.iter().position(|size| *size == bytes);
-        let class = class.expect("a chunk has one of the chunk sizes");
-        self.take_piece(class, true).map(AppendChunk::new)
+        self.take_piece(class_of(bytes), true).map(AppendChunk::new)
     }
 
     /// Takes a buffer for reading at least `bytes` (at most [`CHUNK_BYTES_MAX`]).
