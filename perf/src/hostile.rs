@@ -4,7 +4,8 @@
 //! The broker has core 0 and all load core 1; attackers run at idle priority, so that what a good
 //! client sees is the broker's doing and not the attackers' hunger. Each part starts a broker of
 //! its own, prints its rows, and says of each whether the promise was kept; one broken promise
-//! fails the run.
+//! fails the run. Where a good client's latency is compared, its records are acknowledged from
+//! memory: a disk shared with strangers stalls for longer than what is looked for.
 
 mod fairness;
 mod idle;
@@ -14,6 +15,7 @@ mod overload;
 mod slow;
 mod socket;
 
+use std::fmt;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
@@ -32,8 +34,9 @@ use crate::table::{Table, significant};
 const SERVER_CPU: &str = "0";
 const LOAD_CPU: usize = 1;
 const MIB: f64 = 1024.0 * 1024.0;
-/// Percentiles below this are told apart by the scheduler only, microseconds.
-const NOISE_US: f64 = 300.0;
+/// Percentiles below this are told apart by the scheduler only: the good client shares its core
+/// with the load, and a tick is 4,000, microseconds.
+const NOISE_US: f64 = 5_000.0;
 /// In a quick run, which finds what waits for a timeout and no more, microseconds.
 const NOISE_QUICK_US: f64 = 100_000.0;
 
@@ -60,6 +63,7 @@ struct Pace {
     is_quick: bool,
     frames: u64,
     seconds: f64,
+    good_runs: usize,
     idle_connections: usize,
     active_connections: usize,
     slow_connections: usize,
@@ -86,6 +90,29 @@ struct Ground<'a> {
     seed: u64,
     rows: Vec<Row>,
     part: &'static str,
+}
+
+/// 99th percentiles of several runs, microseconds, in order.
+pub(crate) struct P99s(Vec<f64>);
+
+impl P99s {
+    /// # Errors
+    /// There is none.
+    fn new(mut runs: Vec<f64>) -> Result<Self, Failure> {
+        runs.sort_by(f64::total_cmp);
+        if runs.is_empty() { Err("no run".into()) } else { Ok(Self(runs)) }
+    }
+
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+impl fmt::Display for P99s {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
+        write!(out, "{:.0} µs ({least:.0} to {most:.0})", self.median())
+    }
 }
 
 type Part = fn(&mut Ground<'_>) -> Result<(), Failure>;
@@ -134,7 +161,8 @@ fn pace(arguments: &Arguments) -> Pace {
     Pace {
         is_quick,
         frames: arguments.frames.unwrap_or(or(3e3, 1e6) as u64),
-        seconds: or(3.0, 15.0),
+        seconds: or(3.0, 25.0),
+        good_runs: or(3.0, 5.0) as usize,
         idle_connections: or(2e3, 1e4) as usize,
         active_connections: or(1e3, 2e3) as usize,
         slow_connections: or(200.0, 500.0) as usize,
@@ -163,9 +191,17 @@ impl<'a> Ground<'a> {
         })
     }
 
-    /// A well-behaved producer: one small request at a time, at a fixed rate.
-    fn good_client(&self, setup: &Setup<'_>, seconds: f64) -> Result<Report, Failure> {
-        let seconds = seconds.to_string();
+    /// A well-behaved producer: one small request at a time, at a fixed rate, in several runs.
+    fn good_client(&self, setup: &Setup<'_>) -> Result<P99s, Failure> {
+        let runs = (0..self.pace.good_runs).map(|_| {
+            let report = self.good_run(setup)?;
+            Ok(report.latency.map_or(f64::INFINITY, |it| it.p99_us))
+        });
+        P99s::new(runs.collect::<Result<_, Failure>>()?)
+    }
+
+    fn good_run(&self, setup: &Setup<'_>) -> Result<Report, Failure> {
+        let seconds = (self.pace.seconds / self.pace.good_runs as f64).to_string();
         let arguments = [
             "--topic",
             "good",
@@ -190,15 +226,14 @@ impl<'a> Ground<'a> {
     }
 
     /// The 99th percentile of a good client's latency beside something, which may be at most twice
-    /// what it is alone.
-    fn compare_p99(&mut self, what: &str, alone: &Report, beside: &Report) {
-        let p99 = |report: &Report| report.latency.map_or(f64::INFINITY, |it| it.p99_us);
-        let (alone, beside) = (p99(alone), p99(beside));
+    /// what it is alone. Medians of the runs: a disk shared with strangers stalls now and then.
+    fn compare_p99(&mut self, what: &str, alone: &P99s, beside: &P99s) {
         // A quick run is for machines that do other things as well.
         let noise = if self.pace.is_quick { NOISE_QUICK_US } else { NOISE_US };
-        let limit = (2.0 * alone).max(noise);
-        self.row(what, format!("{beside:.0} µs"), format!("≤ {limit:.0} µs"), beside <= limit);
-        self.note(&format!("{what}, alone"), format!("{alone:.0} µs"));
+        let limit = (2.0 * alone.median()).max(noise);
+        let is_kept = beside.median() <= limit;
+        self.row(what, beside.to_string(), format!("≤ {limit:.0} µs"), is_kept);
+        self.note(&format!("{what}, alone"), alone.to_string());
     }
 
     fn row(&mut self, what: &str, found: String, promise: String, is_kept: bool) {

@@ -11,6 +11,9 @@ use crate::core::Core;
 use crate::service::{CloseReason, ConnId, Service, ShardId};
 use crate::uring::{Completion, Group, RawCompletion, Received, SendBatch, Wait};
 
+/// Connections of one listener that are taken in a turn at most, before those that are there have
+/// theirs.
+const ACCEPTS_ARMED: usize = 8;
 /// How long accepting rests when the process has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -63,7 +66,9 @@ impl<S: Service> Shard<S> {
         self.core.tick();
         self.service.start(&mut self.core);
         for listening in &self.core.listening {
-            self.core.ring.accept(listening.index, listening.socket.as_raw_fd());
+            for _ in 0..ACCEPTS_ARMED {
+                self.core.ring.accept(listening.index, listening.socket.as_raw_fd());
+            }
         }
     }
 
@@ -164,8 +169,8 @@ impl<S: Service> Shard<S> {
             Completion::Disk { token, result, read } => {
                 self.service.disk_done(&mut self.core, token, result, read);
             }
-            Completion::Accepted { listener, result, more } => {
-                self.accepted(listener, result, more);
+            Completion::Accepted { listener, result } => {
+                self.accepted(listener, result);
             }
             Completion::Connected { conn, result } => {
                 let conn = self.core.conns.by_key(conn);
@@ -297,8 +302,8 @@ impl<S: Service> Shard<S> {
         self.service.connected(&mut self.core, conn);
     }
 
-    fn accepted(&mut self, listener: usize, result: io::Result<OwnedFd>, more: bool) {
-        if !more && !matches!(&result, Err(error) if out_of_resources(error)) {
+    fn accepted(&mut self, listener: usize, result: io::Result<OwnedFd>) {
+        if !matches!(&result, Err(error) if out_of_resources(error)) {
             self.accept_again(listener);
         }
         match result {
@@ -308,10 +313,8 @@ impl<S: Service> Shard<S> {
             }
             Ok(fd) => self.admit(listener, fd),
             Err(error) if out_of_resources(&error) => {
-                if !more {
-                    self.resting.push(listener);
-                    self.resting_until = Some(self.core.now() + ACCEPT_REST);
-                }
+                self.resting.push(listener);
+                self.resting_until = Some(self.core.now() + ACCEPT_REST);
                 self.refuse("the process has no descriptors or memory left");
             }
             // The peer went away before it was accepted.

@@ -8,9 +8,9 @@ const CONNECTION_BYTES_MAX: f64 = 10.0 * 1024.0;
 
 pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let folder = ground.folder()?;
-    let setup = ground.setup(&folder, &["--memory", "128M"], &[])?;
+    let setup = ground.setup(&folder, &["--memory", "128M", "--durability", "memory"], &[])?;
     let mut server = ground.brokers.start(&setup)?;
-    let alone = ground.good_client(&setup, ground.pace.seconds)?;
+    let alone = ground.good_client(&setup)?;
     let before = settled_resident(&server)?;
     let started = std::time::Instant::now();
     let count = ground.pace.idle_connections;
@@ -20,7 +20,7 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     }
     let per_second = count as f64 / started.elapsed().as_secs_f64();
     let after = settled_resident(&server)?;
-    let beside = ground.good_client(&setup, ground.pace.seconds)?;
+    let beside = ground.good_client(&setup)?;
     // None of them was closed meanwhile.
     for stream in connections.iter_mut().step_by(97) {
         socket::ask(stream, &ringlog_loadgen::raw::api_versions(2))?;

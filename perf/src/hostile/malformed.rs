@@ -22,7 +22,7 @@ const ATTACKERS: u64 = 16;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Answers to what is still a good request come before the probe's.
 const PROBE: i32 = 0x7ead_beef;
-/// The good client's own records, and the broker's tables, grown once.
+/// What the broker's tables may take.
 const GROWTH_BYTES_MAX: f64 = 16.0 * MIB;
 
 /// What became of the bad frames.
@@ -38,16 +38,18 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let seeds = seeds(ground.place.root())?;
     let folder = ground.folder()?;
     let settings = ["auto.create.topics.enable=false"];
-    let setup = ground.setup(&folder, &["--memory", "64M"], &settings)?;
+    let setup = ground.setup(&folder, &["--memory", "64M", "--durability", "memory"], &settings)?;
     let mut server = ground.brokers.start(&setup)?;
-    let alone = ground.good_client(&setup, ground.pace.seconds)?;
     let fates = Fates::default();
-    // Once through everything, so that what is made once is made.
+    // Once through everything, so that what is made once is made, and records enough to have the
+    // broker touch the memory that it may keep records in.
+    ground.loadgen.run("produce", setup.address(), &["--topic", "warm", "--duration", "5"])?;
     attack(&seeds, setup.address(), 200, &fates, ground.seed, || Ok(()))?;
+    let alone = ground.good_client(&setup)?;
     let before = settled_resident(&server)?;
     let mut beside = None;
     attack(&seeds, setup.address(), ground.pace.frames, &fates, !ground.seed, || {
-        beside = Some(ground.good_client(&setup, ground.pace.seconds)?);
+        beside = Some(ground.good_client(&setup)?);
         Ok(())
     })?;
     let after = settled_resident(&server)?;

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use ringlog_loadgen::raw;
 
-use super::{Ground, MIB, settled_resident, socket};
+use super::{Ground, MIB, P99s, settled_resident, socket};
 use crate::Failure;
-use crate::load::Report;
 
 const MEMORY: &str = "128M";
 const MEMORY_MIB: f64 = 128.0;
@@ -26,7 +25,7 @@ const COMERS: usize = 4;
 
 pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let folder = ground.folder()?;
-    let setup = ground.setup(&folder, &["--memory", MEMORY], &[])?;
+    let setup = ground.setup(&folder, &["--memory", MEMORY, "--durability", "memory"], &[])?;
     let mut server = ground.brokers.start(&setup)?;
     let fill = [
         "--topic",
@@ -41,26 +40,23 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
         "500",
     ];
     ground.loadgen.run("produce", setup.address(), &fill)?;
-    let alone = ground.good_client(&setup, ground.pace.seconds)?;
+    let alone = ground.good_client(&setup)?;
 
     let readers = slow_readers(ground, setup.address())?;
-    let beside = ground.good_client(&setup, ground.pace.seconds)?;
+    let beside = ground.good_client(&setup)?;
     let resident = settled_resident(&server)? / MIB;
     ground.note("slow readers", readers.len().to_string());
     ground.at_most("memory with slow readers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
     ground.compare_p99("good client's p99 beside slow readers", &alone, &beside);
     drop(readers);
 
-    let beside = beside_dribblers(ground, setup.address(), |ground| {
-        ground.good_client(&setup, ground.pace.seconds)
-    })?;
+    let beside = beside_dribblers(ground, setup.address(), |ground| ground.good_client(&setup))?;
     let resident = settled_resident(&server)? / MIB;
     ground.note("slow writers", ground.pace.slow_connections.to_string());
     ground.at_most("memory after slow writers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
     ground.compare_p99("good client's p99 beside slow writers", &alone, &beside);
 
-    let (beside, comings) =
-        beside_comers(setup.address(), || ground.good_client(&setup, ground.pace.seconds))?;
+    let (beside, comings) = beside_comers(setup.address(), || ground.good_client(&setup))?;
     let resident = settled_resident(&server)? / MIB;
     ground.note("connections that came and went", comings.to_string());
     ground.at_most("memory after them", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
@@ -84,8 +80,8 @@ fn slow_readers(ground: &Ground<'_>, address: SocketAddr) -> Result<Vec<TcpStrea
 fn beside_dribblers(
     ground: &Ground<'_>,
     address: SocketAddr,
-    meanwhile: impl FnOnce(&Ground<'_>) -> Result<Report, Failure>,
-) -> Result<Report, Failure> {
+    meanwhile: impl FnOnce(&Ground<'_>) -> Result<P99s, Failure>,
+) -> Result<P99s, Failure> {
     let frame = raw::produce(TOPIC, 0, 1, 1 << 20);
     let connect = |_| {
         let mut stream = socket::connect(address)?;
@@ -117,8 +113,8 @@ fn beside_dribblers(
 /// Runs something while connections come and go as fast as they can.
 fn beside_comers(
     address: SocketAddr,
-    meanwhile: impl FnOnce() -> Result<Report, Failure>,
-) -> Result<(Report, u64), Failure> {
+    meanwhile: impl FnOnce() -> Result<P99s, Failure>,
+) -> Result<(P99s, u64), Failure> {
     let (is_over, comings) = (AtomicBool::new(false), AtomicU64::new(0));
     let report = thread::scope(|scope| {
         for index in 0..COMERS {

@@ -68,14 +68,12 @@ pub enum Wait {
 /// What came out of the ring.
 #[derive(Debug)]
 pub enum Completion {
-    /// A connection arrived, or accepting failed. Without `more` the accept must be armed again.
+    /// A connection arrived, or accepting failed.
     Accepted {
         /// The key given to [`Ring::accept`].
         listener: usize,
         /// The connection.
         result: io::Result<OwnedFd>,
-        /// The accept is still armed.
-        more: bool,
     },
     /// Bytes of a connection; an empty `Ok` is its end. Without `more` the receive must be
     /// armed again.
@@ -231,9 +229,12 @@ impl Ring {
         raw.extend(self.io.completion().map(RawCompletion));
     }
 
-    /// Accepts connections of a listening socket until told otherwise.
+    /// Accepts one connection of a listening socket. Not as many as come: whoever connects faster
+    /// than they are taken in would have the kernel do nothing else for milliseconds.
     pub fn accept(&mut self, listener: usize, fd: RawFd) {
-        let entry = opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC);
+        let no_address = std::ptr::null_mut();
+        let entry = opcode::Accept::new(Fd(fd), no_address, std::ptr::null_mut())
+            .flags(libc::SOCK_CLOEXEC);
         self.push(entry.build().user_data(user_data(ACCEPT, listener as u64)));
     }
 
@@ -332,7 +333,7 @@ impl Ring {
             ACCEPT => {
                 // SAFETY: a successful accept hands over a new descriptor that nobody else owns.
                 let result = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
-                Some(Completion::Accepted { listener: payload as usize, result, more })
+                Some(Completion::Accepted { listener: payload as usize, result })
             }
             RECEIVE => {
                 let result = match (result, cqueue::buffer_select(entry.flags())) {

@@ -211,13 +211,11 @@ impl Server {
             Completion::Disk { token, result, .. } => {
                 self.store.done(token, result, &mut self.done);
             }
-            Completion::Accepted { result, more, .. } => {
+            Completion::Accepted { result, .. } => {
                 if let Ok(fd) = result {
                     self.admit(fd);
                 }
-                if !more {
-                    self.ring.accept(0, listener.as_raw_fd());
-                }
+                self.ring.accept(0, listener.as_raw_fd());
             }
             _ => {}
         }
