@@ -81,6 +81,16 @@ impl Default for BrokerDefaults {
 }
 
 impl BrokerDefaults {
+    /// The value of a numeric setting that is read at the start.
+    pub fn number(&self, name: &str) -> i64 {
+        self.text(name).parse().expect("it was checked")
+    }
+
+    /// The value of a setting that is read at the start.
+    pub fn text(&self, name: &str) -> String {
+        text(&self.set, name)
+    }
+
     /// Reads the file's table, then the file's `set` lines, then the flags', later over earlier.
     ///
     /// # Errors
@@ -120,11 +130,7 @@ impl BrokerDefaults {
         max_connections_per_ip_overrides: HashMap<IpAddr, usize>,
         unused: Vec<String>,
     ) -> BrokerDefaults {
-        let text = |name: &str| {
-            let setting = broker_config::find(name).expect("named in this file");
-            let value = set.get(name).map(String::as_str).or(setting.default);
-            setting.kind.normal(value.expect("what is read at the start has a default"))
-        };
+        let text = |name: &str| text(&set, name);
         let long = |name: &str| text(name).parse::<i64>().expect("it was checked");
         let int = |name: &str| i32::try_from(long(name)).expect("it was checked");
         BrokerDefaults {
@@ -147,6 +153,12 @@ impl BrokerDefaults {
             unused,
         }
     }
+}
+
+fn text(set: &BTreeMap<String, String>, name: &str) -> String {
+    let setting = broker_config::find(name).expect("the table has all that is read");
+    let value = set.get(name).map(String::as_str).or(setting.default);
+    setting.kind.normal(value.expect("what is read at the start has a default"))
 }
 
 /// Whether a setting means something here; the error is for the user.

@@ -15,6 +15,7 @@ use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use crate::api::asks::{Answered, Ask};
+use crate::coordinator;
 use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::metadata::Image;
@@ -232,6 +233,10 @@ pub enum Message {
     Ask { request: Key, asks: Vec<Ask> },
     /// The answers to [`Message::Ask`], in any order.
     Answers { request: Key, answers: Vec<Answered> },
+    /// For the coordinator of that partition; answer with [`Message::Coordinated`].
+    Coordinate { request: Key, of: TopicPartition, ask: coordinator::Ask },
+    /// The coordinator's answer.
+    Coordinated { request: Key, answer: Result<coordinator::Answer, ErrorCode> },
     /// For the controller on shard 0.
     Control { request: Key, ask: ControlAsk, bytes: usize },
     /// The controller's answer.

@@ -7,7 +7,7 @@ use ringlog_wire::api::describe_quorum::DescribeQuorumResponse;
 use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 use ringlog_wire::error::ErrorCode;
 
-use super::{PendingControl, alter_configs, init_producer_id, metadata};
+use super::{PendingControl, alter_configs, find_coordinator, init_producer_id, metadata};
 use crate::metadata::Reply;
 use crate::metadata::alter::Refusal;
 use crate::shell::{ControlAnswer, ShardCore, Shell};
@@ -20,6 +20,10 @@ impl Shell {
             None => {}
             Some(PendingControl::Metadata(to, view)) => {
                 metadata::created(self, core, to, &view, answer);
+            }
+            // Where there is no topic still, there is no coordinator: the answer says so.
+            Some(PendingControl::FindCoordinator(to, request)) => {
+                find_coordinator::created(self, core, to, request);
             }
             Some(PendingControl::ProducerIds) => {
                 let ids = match answer {

@@ -3,33 +3,52 @@
 //! A handler reads its request, decides, and either returns the reply or leaves something in one of
 //! the shell's tables that will answer later; it never waits.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod asks;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 mod control;
+pub mod coordinators;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod heartbeat;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod produce;
+pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod update_features;
 
 use ringlog_shard::ConnId;
@@ -192,6 +211,8 @@ pub enum PendingControl {
     DescribeQuorum(ReplyTo),
     /// UpdateFeatures.
     UpdateFeatures(ReplyTo),
+    /// FindCoordinator that has the coordinators' topic created.
+    FindCoordinator(ReplyTo, wire_api::find_coordinator::FindCoordinatorRequest),
     /// Metadata that lets topics be created.
     Metadata(ReplyTo, wire_api::metadata::MetadataRequest),
     /// This shard wants producer ids.
@@ -205,26 +226,44 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         1 => fetch::handle(shell, core, request),
         2 => list_offsets::handle(shell, core, request),
         3 => metadata::handle(shell, core, request),
-        10 => find_coordinator::handle(request),
+        8 => offset_commit::handle(shell, core, request),
+        9 => offset_fetch::handle(shell, core, request),
+        10 => find_coordinator::handle(shell, core, request),
+        11 => join_group::handle(shell, core, request),
+        12 => heartbeat::handle(shell, core, request),
+        13 => leave_group::handle(shell, core, request),
+        14 => sync_group::handle(shell, core, request),
+        15 => describe_groups::handle(shell, core, request),
+        16 => list_groups::handle(shell, core, request),
         18 => api_versions::handle(shell, request),
         19 => create_topics::handle(shell, core, request),
         20 => delete_topics::handle(shell, core, request),
         21 => delete_records::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
         23 => offset_for_leader_epoch::handle(shell, core, request),
+        24 => add_partitions_to_txn::handle(shell, core, request),
+        25 => add_offsets_to_txn::handle(shell, core, request),
+        26 => end_txn::handle(shell, core, request),
+        28 => txn_offset_commit::handle(shell, core, request),
         32 => describe_configs::handle(shell, core, request),
         33 => alter_configs::replace(shell, core, request),
         34 => alter_replica_log_dirs::handle(shell, request),
         35 => describe_log_dirs::handle(shell, core, request),
         37 => create_partitions::handle(shell, core, request),
+        42 => delete_groups::handle(shell, core, request),
         43 => elect_leaders::handle(shell, request),
         44 => alter_configs::change(shell, core, request),
         45 => alter_partition_reassignments::handle(shell, request),
         46 => list_partition_reassignments::handle(request),
+        47 => offset_delete::handle(shell, core, request),
         55 => describe_quorum::handle(shell, core, request),
         57 => update_features::handle(shell, core, request),
         60 => describe_cluster::handle(shell, request),
         61 => describe_producers::handle(shell, core, request),
+        65 => describe_transactions::handle(shell, core, request),
+        66 => list_transactions::handle(shell, core, request),
+        68 => consumer_group_heartbeat::handle(shell, core, request),
+        69 => consumer_group_describe::handle(shell, core, request),
         74 => list_config_resources::handle(shell, core, request),
         75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),

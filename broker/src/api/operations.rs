@@ -14,6 +14,8 @@ pub const CLUSTER: i32 = CREATE
 /// With a topic.
 pub const TOPIC: i32 =
     READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+/// With a group.
+pub const GROUP: i32 = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
 
 const READ: i32 = 1 << 3;
 const WRITE: i32 = 1 << 4;

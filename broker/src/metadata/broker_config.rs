@@ -44,6 +44,7 @@ pub const NAME_BYTES_MAX: usize = 1000;
 pub const UNKNOWN_MAX: usize = 1000;
 
 const NONE: &str = "\0";
+const MIGRATIONS: &[&str] = &["bidirectional", "disabled", "downgrade", "upgrade"];
 const NOTHING: &[&str] = &[""];
 const PLAINTEXT: &[&str] = &["PLAINTEXT"];
 
@@ -80,7 +81,21 @@ pub const SETTINGS: &[BrokerSetting] = settings! {
     "default.replication.factor", Int(1, 1), "1", Static;
     "delete.topic.enable", Boolean, "true", Static;
     "fetch.max.bytes", Int(1024, INT_MAX), "57671680", Static;
-    "listener.security.protocol.map", Text,
+    "group.consumer.assignors", List, "uniform,range", Static;
+    "group.consumer.heartbeat.interval.ms", Int(1, INT_MAX), "5000", Static;
+    "group.consumer.max.heartbeat.interval.ms", Int(1, INT_MAX), "15000", Static;
+    "group.consumer.max.session.timeout.ms", Int(1, INT_MAX), "60000", Static;
+    "group.consumer.max.size", Int(1, INT_MAX), "2147483647", Static;
+    "group.consumer.migration.policy", Word(MIGRATIONS), "bidirectional", Static;
+    "group.consumer.min.heartbeat.interval.ms", Int(1, INT_MAX), "5000", Static;
+    "group.consumer.min.session.timeout.ms", Int(1, INT_MAX), "45000", Static;
+    "group.consumer.session.timeout.ms", Int(1, INT_MAX), "45000", Static;
+    "group.initial.rebalance.delay.ms", Int(i32::MIN, INT_MAX), "3000", Static;
+    "group.max.session.timeout.ms", Int(i32::MIN, INT_MAX), "1800000", Static;
+    "group.max.size", Int(1, INT_MAX), "2147483647", Static;
+    "group.min.session.timeout.ms", Int(i32::MIN, INT_MAX), "6000", Static;
+    "listener.security.protocol.map",
+        Text,
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Static;
     "listeners", List, NONE, Static;
     "log.cleaner.delete.retention.ms", Long(0, LONG_MAX), "86400000", Dynamic;
@@ -119,17 +134,28 @@ pub const SETTINGS: &[BrokerSetting] = settings! {
     "min.insync.replicas", Int(1, INT_MAX), "1", Dynamic;
     "node.id", Int(0, INT_MAX), NONE, Static;
     "num.partitions", Int(1, INT_MAX), "1", Static;
+    "offset.metadata.max.bytes", Int(i32::MIN, INT_MAX), "4096", Static;
+    "offsets.retention.check.interval.ms", Long(1, LONG_MAX), "600000", Static;
+    "offsets.retention.minutes", Int(1, INT_MAX), "10080", Static;
     "offsets.topic.num.partitions", Int(1, INT_MAX), "50", Static;
     "offsets.topic.replication.factor", Int(1, 1), "1", Static;
+    "offsets.topic.segment.bytes", Int(1, INT_MAX), "104857600", Static;
     "process.roles", List, NONE, Static;
     "producer.id.expiration.ms", Int(1, INT_MAX), "86400000", Dynamic;
     "ringlog.durability", Word(DURABILITIES), "written", Dynamic;
     "ringlog.validation", Word(VALIDATIONS), "records", Dynamic;
     "security.inter.broker.protocol", Word(PLAINTEXT), "PLAINTEXT", Static;
     "socket.request.max.bytes", Int(1024, INT_MAX), "104857600", Static;
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms", Int(1, INT_MAX), "10000", Static;
+    "transaction.max.timeout.ms", Int(1, INT_MAX), "900000", Static;
+    "transaction.partition.verification.enable", Boolean, "true", Dynamic;
+    "transaction.remove.expired.transaction.cleanup.interval.ms",
+        Int(1, INT_MAX), "3600000", Static;
     "transaction.state.log.min.isr", Int(1, 1), "1", Static;
     "transaction.state.log.num.partitions", Int(1, INT_MAX), "50", Static;
     "transaction.state.log.replication.factor", Int(1, 1), "1", Static;
+    "transaction.state.log.segment.bytes", Int(1, INT_MAX), "104857600", Static;
+    "transactional.id.expiration.ms", Int(1, INT_MAX), "604800000", Static;
     "unclean.leader.election.enable", Boolean, "false", Dynamic;
 };
 

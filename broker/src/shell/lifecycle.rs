@@ -13,6 +13,7 @@ use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
+use crate::coordinator::Kind;
 use crate::datadir;
 use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
@@ -117,7 +118,11 @@ impl Shell {
         let (rules, config) = self.settings_of(&name.name);
         let mut partition = Partition::new(name, of.index, epoch, rules, log);
         partition.log.reconfigure(config);
+        let coordinates = Kind::of_topic(&partition.topic.name).is_some();
         let slot = self.logs.insert(Hosted::new(of, partition));
+        if coordinates {
+            self.coordinators.log_opened(slot);
+        }
         self.touch(slot);
         slot
     }
@@ -373,6 +378,7 @@ impl Shell {
             let mut advanced = Advanced::default();
             hosted.partition.fail(ErrorCode::UnknownTopicOrPartition, &mut advanced);
             self.tell(core, slot, &mut advanced);
+            self.lose_coordinator(core, slot);
             self.touch(slot);
         }
     }
@@ -424,6 +430,7 @@ impl Shell {
         for key in fetches {
             self.expire_fetch(core, key);
         }
+        self.lose_coordinators(core);
         let conns: Vec<_> = self.sessions.keys().copied().collect();
         for conn in conns {
             core.pause(conn);

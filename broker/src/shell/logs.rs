@@ -116,6 +116,7 @@ impl Shell {
             hosted.partition.advance(&mut advanced);
             self.tell(core, slot, &mut advanced);
             self.advanced = advanced;
+            self.coordinator_progress(core, slot);
             self.submit(core, slot);
             self.after_commit(core, slot);
         }
@@ -279,7 +280,9 @@ impl Shell {
             tracing::error!(partition = %dir, %failure, "the log stops until it is opened anew");
             hosted.failed_ms = Some(now_ms);
             self.counters.log_failures += 1;
+            self.lose_coordinator(core, slot);
         }
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
         if hosted.doomed && quiet {
             self.remove_log(core, slot);
         }

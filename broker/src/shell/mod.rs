@@ -9,6 +9,7 @@
 mod checkpoints;
 mod control;
 mod control_queue;
+mod coordinators;
 mod files;
 mod frames;
 mod lifecycle;
@@ -122,6 +123,8 @@ pub struct Shell {
     /// InitProducerId requests that wait for a block of ids.
     pub(crate) waiting_for_ids: Vec<ReplyTo>,
     pub(crate) asked_for_ids: bool,
+    /// The coordinators whose partitions are here.
+    pub(crate) coordinators: coordinators::Coordinators,
     /// The controller, on shard 0.
     pub(crate) seat: Option<Seat>,
     /// Logs being opened or removed since the last image; when none is left, the image is applied.
@@ -190,6 +193,7 @@ impl Shell {
             producer_ids: 0..0,
             waiting_for_ids: Vec::new(),
             asked_for_ids: false,
+            coordinators: coordinators::Coordinators::default(),
             seat: None,
             changing: 0,
             opening: HashMap::new(),
@@ -270,6 +274,10 @@ impl Shell {
             }
             Message::Ask { request, asks } => self.asked(core, from, request, &asks),
             Message::Answers { request, answers } => self.answered(core, request, answers),
+            Message::Coordinate { request, of, ask } => {
+                self.coordinator_asked(core, from, request, of, ask);
+            }
+            Message::Coordinated { request, answer } => self.coordinated(core, request, answer),
             Message::Control { request, ask, bytes } => {
                 self.control_asked(core, from, request, ask, bytes);
             }
@@ -299,6 +307,7 @@ impl Shell {
         }
         self.tell_recovery_points(core);
         self.write_checkpoints(core);
+        self.load_on(core);
         self.reopen_failed_logs(core);
         self.lines.report();
     }
@@ -315,7 +324,9 @@ impl Shell {
         // Memory may have become free after a walk that found none, and nothing else says so.
         let walk = (self.evict_again && !self.stalled.is_empty() && !self.stopping)
             .then(|| self.evict_after.unwrap_or(core.now()));
-        core.wake_at(fetch.into_iter().chain(tick).chain(again).chain(turn).chain(walk).min());
+        let coordinator = self.coordinator_deadline(core);
+        let own = fetch.into_iter().chain(coordinator).chain(tick);
+        core.wake_at(own.chain(again).chain(turn).chain(walk).min());
     }
 
     /// Whether anything is going on that time alone may end.
@@ -337,6 +348,7 @@ impl Service for Shell {
         if let Some((machine, log, pool)) = self.controller.take() {
             self.take_seat(machine, log, pool);
         }
+        self.load_coordinators(core);
     }
 
     fn accepted(
@@ -417,6 +429,7 @@ impl Service for Shell {
             self.deadlines.pop_first();
             self.expire_fetch(core, key);
         }
+        self.coordinator_timers(core);
         if self.next_tick.is_some_and(|at| at <= now) {
             self.next_tick = None;
             self.tick(core);
@@ -425,6 +438,7 @@ impl Service for Shell {
 
     fn turn_end(&mut self, core: &mut ShardCore) {
         self.rotate(core);
+        self.load_coordinators(core);
         self.commit(core);
         self.resume_stalled(core);
         self.flush_outbox(core);

@@ -44,8 +44,21 @@ pub(crate) struct Searches {
 pub enum ReadFor {
     /// The fetch's entry `at`, in that pass.
     Fetch { request: Key, pass: u32, at: usize, from: i64, upto: i64, bytes_max: usize },
+    /// A coordinator's log, read from its beginning.
+    Load { slot: Key, from: i64, upto: i64, bytes_max: usize },
     /// A search by time.
     Offsets { request: Key, at: usize, target: i64, from: i64, upto: i64 },
+}
+
+impl ReadFor {
+    /// What batches it wants: from, up to, most bytes. `None` for a search.
+    fn range(&self) -> Option<(i64, i64, usize)> {
+        match *self {
+            ReadFor::Fetch { from, upto, bytes_max, .. }
+            | ReadFor::Load { from, upto, bytes_max, .. } => Some((from, upto, bytes_max)),
+            ReadFor::Offsets { .. } => None,
+        }
+    }
 }
 
 /// A read in progress.
@@ -296,7 +309,7 @@ impl Shell {
             return self.end_read(core, read.purpose, Err(ErrorCode::NotLeaderOrFollower));
         };
         let log = &hosted.partition.log;
-        let ReadFor::Fetch { from, upto, bytes_max, .. } = read.purpose else {
+        let Some((from, upto, bytes_max)) = read.purpose.range() else {
             return self.time_read_came(core, read, plan, raw);
         };
         match log.finish_read(plan, from, upto, bytes_max, true, raw) {
@@ -312,7 +325,7 @@ impl Shell {
                 self.start_read(core, read);
             }
             Err(ReadError::Continue { from: next }) => {
-                if let ReadFor::Fetch { from, .. } = &mut read.purpose {
+                if let ReadFor::Fetch { from, .. } | ReadFor::Load { from, .. } = &mut read.purpose {
                     *from = next;
                 }
                 self.read_again(core, read);
@@ -346,7 +359,7 @@ impl Shell {
 
     /// Asks the log for a new plan.
     pub(crate) fn read_again(&mut self, core: &mut ShardCore, mut read: ColdRead) {
-        let ReadFor::Fetch { from, upto, bytes_max, .. } = read.purpose else {
+        let Some((from, upto, bytes_max)) = read.purpose.range() else {
             return self.time_read_again(core, read);
         };
         let Some(hosted) = self.logs.get(read.slot) else {
@@ -372,6 +385,7 @@ impl Shell {
             ReadFor::Fetch { request, pass, at, .. } => {
                 self.fetch_read_done(core, (request, pass, at), slices);
             }
+            ReadFor::Load { slot, from, .. } => self.load_read_done(core, slot, from, slices),
             ReadFor::Offsets { request, at, .. } => {
                 // What it looks for is not told in slices: none means that there was no memory.
                 // Clients of every version ask again for this code.
