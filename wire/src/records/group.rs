@@ -11,11 +11,11 @@ use crate::uuid::Uuid;
 pub const NO_EXPIRE_TIMESTAMP: i64 = -1;
 
 /// As a member's state: it owns what it is to own.
-pub const MEMBER_STABLE: i8 = 1;
+pub const MEMBER_STABLE: i8 = 0;
 /// As a member's state: it has partitions to give up.
-pub const MEMBER_UNREVOKED_PARTITIONS: i8 = 2;
+pub const MEMBER_UNREVOKED_PARTITIONS: i8 = 1;
 /// As a member's state: it waits for partitions that others still own.
-pub const MEMBER_UNRELEASED_PARTITIONS: i8 = 3;
+pub const MEMBER_UNRELEASED_PARTITIONS: i8 = 2;
 
 coordinator_records! {
     /// One record of `__consumer_offsets`.
