@@ -279,6 +279,15 @@ impl<M: Memory> Partition<M> {
         Ok(self.log.log_start_offset())
     }
 
+    /// Deletes what lies before `offset`, which has been written again behind it.
+    pub fn drop_before(&mut self, offset: i64, out: &mut Advanced) {
+        if !self.log.is_failed() && offset > self.log.log_start_offset() {
+            assert!(offset <= self.high_watermark, "only what is durable stands for what was");
+            self.log.advance_log_start(offset);
+            self.wake_all(out);
+        }
+    }
+
     /// Where a follower whose last record is of `epoch` must cut its log before it fetches `offset`
     /// (KIP-595): (epoch, end offset). -1 is not checked.
     pub fn diverging(&self, epoch: i32, offset: i64) -> Option<(i32, i64)> {

@@ -2,7 +2,7 @@
 //!
 //! Without a transactional id: a new id and epoch 0, always (rule 30). Ids come in blocks from the
 //! controller, so a block that was begun before a crash is never given out again. With a
-//! transactional id: COORDINATOR_NOT_AVAILABLE, for there is no transaction coordinator yet.
+//! transactional id: its coordinator decides (rule 32).
 
 use ringlog_shard::buf::Slice;
 use ringlog_wire::api::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -12,6 +12,7 @@ use super::{Outcome, PendingControl, ReplyTo, Request};
 use crate::metadata::ProducerIds;
 use crate::session::Reply;
 use crate::shell::{ControlAsk, ShardCore, Shell};
+use crate::txn::{Event, Response};
 
 /// Answers an InitProducerId request.
 pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -24,12 +25,20 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         // No producer has one without the other.
         return Outcome::Reply(answer(to, Err(ErrorCode::InvalidRequest)));
     }
-    if let Some(id) = &view.transactional_id {
-        let code = match id.is_empty() {
-            true => ErrorCode::InvalidRequest,
-            false => ErrorCode::CoordinatorNotAvailable,
-        };
-        return Outcome::Reply(answer(to, Err(code)));
+    match view.transactional_id.clone() {
+        None => {}
+        Some(id) if id.is_empty() => {
+            return Outcome::Reply(answer(to, Err(ErrorCode::InvalidRequest)));
+        }
+        Some(id) => {
+            let version = request.version;
+            let event = move |to| Event::InitProducerId { to, version, request: view };
+            return shell.ask_transaction(core, request, &id, event, |answer| match answer {
+                Ok(Response::InitProducerId(response)) => response,
+                Ok(_) => unreachable!("a coordinator answers what it is asked"),
+                Err(code) => response(Err(code)),
+            });
+        }
     }
     if let Some(id) = shell.producer_ids.next() {
         return Outcome::Reply(answer(to, Ok(id)));
@@ -40,17 +49,20 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
 }
 
 fn answer(to: ReplyTo, id: Result<i64, ErrorCode>) -> Reply<Slice> {
-    let response = InitProducerIdResponse {
+    to.answer(&response(id))
+}
+
+fn response(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
+    InitProducerIdResponse {
         throttle_time_ms: 0,
         error_code: id.err().unwrap_or(ErrorCode::None),
         producer_id: id.unwrap_or(-1),
         producer_epoch: if id.is_ok() { 0 } else { -1 },
-    };
-    to.answer(&response)
+    }
 }
 
 /// Asks the controller for a block, unless one was asked for already.
-fn ask_for_ids(shell: &mut Shell, core: &mut ShardCore) {
+pub(crate) fn ask_for_ids(shell: &mut Shell, core: &mut ShardCore) {
     if !std::mem::replace(&mut shell.asked_for_ids, true) {
         let key = shell.controls.insert(PendingControl::ProducerIds);
         shell.ask_controller(core, key, ControlAsk::ProducerIds, 0);

@@ -7,6 +7,7 @@
 //! commands, answers among them, when that batch and all before it are durable. When an append
 //! fails, the machine is thrown away and rebuilt from the log.
 
+mod live;
 mod machine;
 mod replay;
 mod settings;
@@ -15,8 +16,9 @@ use ringlog_wire::Uuid;
 
 use crate::metadata::Image;
 
-pub use machine::{Answer, Ask, Command, Decision, Machine};
-pub use replay::replay;
+pub use live::Live;
+pub use machine::{Answer, Around, Ask, Command, Decision, Event, Machine, Markers};
+pub use replay::{Replayed, replay};
 pub use settings::{group_config, transaction_config};
 
 /// Where committed offsets and groups are kept.

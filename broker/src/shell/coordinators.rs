@@ -7,21 +7,31 @@
 //! the coordinator is lost meanwhile.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringlog_shard::buf::Slice;
 use ringlog_storage::ReadPlan;
+use ringlog_storage::transaction::Marker;
 use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
 use ringlog_wire::error::ErrorCode;
 
 use super::reads::{ColdRead, ReadFor, within_a_read};
 use super::{ShardCore, Shell, random_uuid};
+use crate::api::asks::{Answers, Question};
+use crate::api::init_producer_id;
 use crate::config::Advertise;
-use crate::coordinator::{self, Answer, Ask, Command, Decision, Kind, Machine, Ticket};
+use crate::coordinator::{
+    self, Answer, Around, Ask, Command, Decision, Event, Kind, Live, Machine,
+    Markers, Replayed, Ticket,
+};
+use crate::group;
 use crate::memory::PoolMemory;
 use crate::message::{Message, TopicPartition};
+use crate::partition::{Advanced, TopicName};
 use crate::slab::{Key, Slab};
 use crate::topics::Place;
+use crate::txn;
 
 /// Bytes of a log that are read at a time while its coordinator is rebuilt.
 const LOAD_BYTES: usize = 1 << 20;
@@ -29,6 +39,10 @@ const LOAD_BYTES: usize = 1 << 20;
 const ROOM_BYTES: usize = 256 << 10;
 /// What a coordinator decides at once must fit one batch, bytes.
 const BATCH_BYTES_MAX: usize = 64 << 20;
+/// A log that is not larger is not looked at for what can be left out.
+const REWRITE_BYTES_MIN: u64 = 16 << 20;
+/// Bytes of one batch when a log's content is written again.
+const REWRITE_BATCH_BYTES: usize = 256 << 10;
 
 /// What is done with a coordinator's answer.
 pub(crate) type Finish =
@@ -42,19 +56,29 @@ pub(crate) type FinishAll =
 struct Coordinator {
     of: TopicPartition,
     machine: Machine,
-    loading: Option<Loading>,
+    reader: Option<Reader>,
     /// What is done when everything below the offset is durable; ascending.
     held: VecDeque<(i64, Vec<Command>)>,
+    /// When the log is larger, it is looked at for what can be left out.
+    rewrite_above_bytes: u64,
     /// Its place in the order of deadlines, on the wall clock, milliseconds.
     deadline_ms: Option<i64>,
 }
 
 /// How far its log has been read.
-#[derive(Clone, Copy)]
-struct Loading {
+struct Reader {
     next: i64,
     /// A read is under way.
     reading: bool,
+    /// What is read goes there, while the coordinator serves; else into the machine itself, which
+    /// does not serve before the end.
+    live: Option<Live>,
+}
+
+impl Coordinator {
+    fn is_serving(&self) -> bool {
+        self.reader.as_ref().is_none_or(|reader| reader.live.is_some())
+    }
 }
 
 /// Who waits for an answer.
@@ -283,7 +307,19 @@ impl Shell {
         };
         let asker = Asker { shard: from, request, slot };
         let ticket = Ticket(self.coordinators.askers.insert(asker).to_u64());
-        self.decide(core, slot, |machine, around| machine.step(ask, ticket, around));
+        let event = ask.event(ticket);
+        if let Err(code) = self.may_decide(slot, &event) {
+            return self.answer_asker(core, ticket, Err(code));
+        }
+        self.decide(core, slot, |machine, around| machine.step(event, around));
+    }
+
+    /// Offsets in a transaction are the producer's records in this log: what the log would not
+    /// take is refused before anything is decided.
+    fn may_decide(&self, slot: Key, event: &Event) -> Result<(), ErrorCode> {
+        let Event::Group(group::Event::TxnCommit { request, .. }) = event else { return Ok(()) };
+        let hosted = self.logs.get(slot).ok_or(ErrorCode::NotCoordinator)?;
+        hosted.partition.check_own(request.producer_id, request.producer_epoch)
     }
 
     /// The log of a coordinator that serves.
@@ -291,7 +327,7 @@ impl Shell {
         let place = self.topics.with_id(of.topic).and_then(|topic| topic.place(of.index));
         match place {
             Some(Place::Open(slot)) => match self.coordinators.by_log.get(&slot) {
-                Some(Coordinator { loading: None, .. }) => Ok(slot),
+                Some(coordinator) if coordinator.is_serving() => Ok(slot),
                 Some(_) => Err(ErrorCode::CoordinatorLoadInProgress),
                 None => Err(ErrorCode::NotCoordinator),
             },
@@ -308,7 +344,9 @@ impl Shell {
         slot: Key,
         event: impl FnOnce(&mut Machine, Around<'_>) -> Decision,
     ) {
-        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
+        let coordinator = self.coordinators.by_log.get_mut(&slot);
+        let serving = coordinator.filter(|coordinator| coordinator.is_serving());
+        let Some(coordinator) = serving else { return };
         let producer_ids = &mut self.producer_ids;
         let around = Around {
             now_ms: core.wall_ms(),
@@ -383,8 +421,8 @@ impl Shell {
     pub(super) fn coordinator_progress(&mut self, core: &mut ShardCore, slot: Key) {
         loop {
             let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-            if coordinator.loading.is_some() {
-                return self.load_coordinator(core, slot);
+            if !coordinator.is_serving() {
+                return self.read_on(core, slot);
             }
             let Some(hosted) = self.logs.get(slot) else { return };
             let durable = hosted.partition.high_watermark();
@@ -402,6 +440,7 @@ impl Shell {
         match command {
             Command::Reply { to, answer } => self.answer_asker(core, to, Ok(answer)),
             Command::WriteMarkers(markers) => self.write_markers(core, slot, markers),
+            Command::DropBefore(offset) => self.drop_before(core, slot, offset),
         }
     }
 
@@ -440,33 +479,64 @@ impl Shell {
         Some(core.now() + Duration::from_millis(wait))
     }
 
-    /// An event that every coordinator of groups hears of.
-    pub(super) fn tell_group_coordinators(
+    /// Topics are gone: so is what coordinators know of them.
+    pub(super) fn tell_coordinators_of_deleted(
         &mut self,
         core: &mut ShardCore,
-        mut event: impl FnMut(&mut Machine, Around<'_>) -> Decision,
+        topics: &[Arc<TopicName>],
     ) {
-        let serving = self.coordinators.by_log.iter();
-        let slots: Vec<Key> = serving
-            .filter(|(_, it)| it.loading.is_none() && it.machine.kind() == Kind::Groups)
-            .map(|(slot, _)| *slot)
-            .collect();
-        for slot in slots {
-            self.decide(core, slot, &mut event);
+        let serving = self.coordinators.by_log.iter().filter(|(_, it)| it.is_serving());
+        let slots: Vec<_> = serving.map(|(slot, it)| (*slot, it.machine.kind())).collect();
+        for (slot, kind) in slots {
+            let names = topics.iter().map(|topic| (topic.name.to_string(), topic.id));
+            let event = match kind {
+                Kind::Groups => Event::Group(group::Event::TopicsDeleted(
+                    names.map(|(name, id)| group::DeletedTopic { name, id }).collect(),
+                )),
+                Kind::Transactions => Event::Transaction(txn::Event::TopicsDeleted {
+                    topics: names.map(|(name, _)| name).collect(),
+                }),
+            };
+            self.decide(core, slot, |machine, around| machine.step(event, around));
         }
     }
 }
 
-/// What a coordinator may know of the world.
-pub struct Around<'a> {
-    /// Wall clock, milliseconds.
-    pub now_ms: i64,
-    /// The topics.
-    pub topics: &'a crate::metadata::Image,
-    /// Random ids.
-    pub new_uuid: &'a mut dyn FnMut() -> ringlog_wire::Uuid,
-    /// Producer ids that nobody has; `None`: none are at hand now.
-    pub next_producer_id: &'a mut dyn FnMut() -> Option<i64>,
+/// Transactions.
+impl Shell {
+    /// Coordinators of transactions must not run out of producer ids.
+    fn keep_producer_ids(&mut self, core: &mut ShardCore) {
+        if self.producer_ids.is_empty() && !self.stopping {
+            init_producer_id::ask_for_ids(self, core);
+        }
+    }
+
+    /// Has a transaction's markers written, and tells its coordinator of each.
+    fn write_markers(&mut self, core: &mut ShardCore, slot: Key, markers: Markers) {
+        let Markers { producer_id, producer_epoch, coordinator_epoch, committed, .. } = markers;
+        let marker = Marker { producer_id, producer_epoch, coordinator_epoch, committed };
+        let version = markers.transaction_version;
+        let question = |(topic, index): &(String, i32)| {
+            let (of, place) = self.placed(topic, *index)?;
+            Ok((of, place, Question::WriteMarker { marker, version }))
+        };
+        let questions = markers.partitions.iter().map(question).collect();
+        let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Answers| {
+            for ((topic, partition), answer) in markers.partitions.into_iter().zip(answers) {
+                let event = txn::Event::MarkerWritten {
+                    transactional_id: markers.transactional_id.clone(),
+                    producer_id,
+                    producer_epoch,
+                    topic,
+                    partition,
+                    result: answer.err().unwrap_or(ErrorCode::None),
+                };
+                let event = Event::Transaction(event);
+                shell.decide(core, slot, |machine, around| machine.step(event, around));
+            }
+        };
+        self.ask_inside(core, questions, Box::new(finish));
+    }
 }
 
 /// Coming and going.
@@ -482,50 +552,60 @@ impl Shell {
             let (of, next) = (hosted.of, hosted.partition.log.log_start_offset());
             let coordinator = Coordinator {
                 of,
-                machine: Machine::new(kind, &self.surroundings()),
-                loading: Some(Loading { next, reading: false }),
+                machine: Machine::new(kind, &self.shared.config.defaults),
+                reader: Some(Reader { next, reading: false, live: None }),
                 held: VecDeque::new(),
+                rewrite_above_bytes: REWRITE_BYTES_MIN,
                 deadline_ms: None,
             };
             self.coordinators.by_log.insert(slot, coordinator);
-            self.load_coordinator(core, slot);
+            self.read_on(core, slot);
         }
     }
 
     /// Reads on in the log of a coordinator, until a read has to wait for the disk.
-    fn load_coordinator(&mut self, core: &mut ShardCore, slot: Key) {
+    fn read_on(&mut self, core: &mut ShardCore, slot: Key) {
         loop {
             let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-            let Some(Loading { next, reading: false }) = coordinator.loading else { return };
+            let Some(reader) = &mut coordinator.reader else { return };
             let Some(hosted) = self.logs.get(slot) else { return };
-            let partition = &hosted.partition;
-            let from = next.max(partition.log.log_start_offset());
-            if from >= partition.log.end_offset() {
-                return self.coordinator_loaded(core, slot);
+            if reader.reading {
+                return;
             }
-            match partition.read(from, LOAD_BYTES, true) {
+            let log = &hosted.partition.log;
+            let (from, end) = (reader.next.max(log.log_start_offset()), log.end_offset());
+            if from >= end {
+                return self.read_to_the_end(core, slot);
+            }
+            // What is not durable yet counts only for those who append behind it.
+            let upto = match reader.live {
+                Some(_) => end,
+                None => hosted.partition.high_watermark(),
+            };
+            if from >= upto {
+                // Progress comes back here.
+                return;
+            }
+            match log.read(from, upto, LOAD_BYTES, true) {
                 Ok(ReadPlan::Memory { slices, .. }) => {
                     if !self.replay(core, slot, from, &slices) {
                         return;
                     }
                 }
-                // Something was appended that is not durable yet: progress comes back here.
                 Ok(ReadPlan::Empty) => return,
                 Ok(plan) => {
-                    let upto = partition.high_watermark();
-                    coordinator.loading = Some(Loading { next: from, reading: true });
+                    reader.reading = true;
                     let purpose = ReadFor::Load { slot, from, upto, bytes_max: LOAD_BYTES };
-                    return self.start_read(
-                        core,
-                        ColdRead { slot, purpose, plan: within_a_read(plan) },
-                    );
+                    let plan = within_a_read(plan);
+                    return self.start_read(core, ColdRead { slot, purpose, plan });
                 }
-                Err(code) => return self.loading_failed(core, slot, &format!("{code:?}")),
+                Err(error) => return self.loading_failed(core, slot, &format!("{error:?}")),
             }
         }
     }
 
-    /// A read for loading has ended. Without slices there was no memory: the next tick tries again.
+    /// A read of a coordinator's log has ended. Without slices there was no memory: the next tick
+    /// tries again.
     pub(super) fn load_read_done(
         &mut self,
         core: &mut ShardCore,
@@ -534,54 +614,143 @@ impl Shell {
         slices: Result<Vec<Slice>, ErrorCode>,
     ) {
         let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-        coordinator.loading = Some(Loading { next: from, reading: false });
+        let Some(reader) = &mut coordinator.reader else { return };
+        (reader.next, reader.reading) = (from, false);
         match slices {
             Ok(slices) if slices.is_empty() => {}
             Ok(slices) => {
                 if self.replay(core, slot, from, &slices) {
-                    self.load_coordinator(core, slot);
+                    self.read_on(core, slot);
                 }
             }
             Err(code) => self.loading_failed(core, slot, &format!("{code:?}")),
         }
     }
 
-    /// Coordinators that wait for memory to read their logs into.
-    pub(super) fn load_on(&mut self, core: &mut ShardCore) {
-        let loading = self.coordinators.by_log.iter().filter(|(_, it)| it.loading.is_some());
-        for slot in loading.map(|(slot, _)| *slot).collect::<Vec<_>>() {
-            self.load_coordinator(core, slot);
-        }
-    }
-
     fn replay(&mut self, core: &mut ShardCore, slot: Key, from: i64, slices: &[Slice]) -> bool {
         let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return false };
+        let Some(reader) = &mut coordinator.reader else { return false };
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let into: &mut dyn Replayed = match &mut reader.live {
+            Some(live) => live,
+            None => &mut coordinator.machine,
+        };
         self.codecs.allow(u64::MAX);
-        match coordinator::replay(&mut coordinator.machine, &mut self.codecs, &bytes, from) {
+        match coordinator::replay(into, &mut self.codecs, &bytes, from) {
             Ok(next) => {
-                coordinator.loading = Some(Loading { next, reading: false });
+                reader.next = next;
                 true
             }
-            Err(error) => {
-                self.loading_failed(core, slot, &error.to_string());
+            Err(why) => {
+                self.loading_failed(core, slot, &why);
                 false
             }
         }
     }
 
-    fn coordinator_loaded(&mut self, core: &mut ShardCore, slot: Key) {
+    /// Nothing is left to read.
+    fn read_to_the_end(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-        coordinator.loading = None;
         let of = coordinator.of;
-        let epoch = self.leader_epoch(of.topic, of.index);
-        self.decide(core, slot, |machine, around| machine.loaded(around, epoch));
+        let Some(reader) = coordinator.reader.take() else { return };
+        match reader.live {
+            Some(live) => self.rewrite(core, slot, live),
+            None => {
+                let epoch = self.leader_epoch(of.topic, of.index);
+                self.decide(core, slot, |machine, around| machine.loaded(around, epoch));
+            }
+        }
+    }
+
+    /// Those that wait for memory to read their logs into, and logs that have grown beyond what
+    /// they say.
+    pub(super) fn tend_coordinators(&mut self, core: &mut ShardCore) {
+        for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
+            self.read_on(core, slot);
+        }
+        let is_busy = |it: &Coordinator| it.reader.is_some();
+        if self.stopping || self.coordinators.by_log.values().any(is_busy) {
+            return;
+        }
+        let is_large = |(slot, it): &(&Key, &Coordinator)| {
+            let hosted = self.logs.get(**slot);
+            hosted.is_some_and(|it_is| it_is.partition.log.size_bytes() > it.rewrite_above_bytes)
+        };
+        let Some(slot) = self.coordinators.by_log.iter().find(is_large).map(|(slot, _)| *slot)
+        else {
+            return;
+        };
+        let Some(hosted) = self.logs.get(slot) else { return };
+        let next = hosted.partition.log.log_start_offset();
+        if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
+            let live = Some(Live::default());
+            coordinator.reader = Some(Reader { next, reading: false, live });
+            self.read_on(core, slot);
+        }
+    }
+
+    /// A coordinator's log has been read while it served: what still holds is written once more,
+    /// and stands for all that came before.
+    fn rewrite(&mut self, core: &mut ShardCore, slot: Key, live: Live) {
+        let Some(hosted) = self.logs.get(slot) else { return };
+        let size = hosted.partition.log.size_bytes();
+        let from = hosted.partition.log.end_offset();
+        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
+        if !live.is_settled() {
+            // What a transaction has open must not come before what is written now.
+            coordinator.rewrite_above_bytes = size + REWRITE_BYTES_MIN / 16;
+            return;
+        }
+        let live_bytes = live.bytes();
+        // The first segment stays until all of it is behind the log's start.
+        let rest = size.min(coordinator.rewrite_above_bytes);
+        coordinator.rewrite_above_bytes = rest + (live_bytes as u64 * 4).max(REWRITE_BYTES_MIN);
+        if !self.make_room(core, live_bytes + ROOM_BYTES) {
+            return;
+        }
+        let mut records = live.into_records().into_iter().peekable();
+        while records.peek().is_some() {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while bytes < REWRITE_BATCH_BYTES
+                && let Some((key, value)) = records.next()
+            {
+                bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                batch.push((key, value));
+            }
+            if self.append_decision(core, slot, &batch, None).is_none() {
+                self.lose_coordinator(core, slot);
+                return self.coordinators.log_opened(slot);
+            }
+        }
+        let Some(hosted) = self.logs.get(slot) else { return };
+        let end = hosted.partition.log.end_offset();
+        if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
+            coordinator.held.push_back((end, vec![Command::DropBefore(from)]));
+        }
+        self.coordinator_progress(core, slot);
+    }
+
+    /// What lies before `offset` in a coordinator's log has been said again.
+    fn drop_before(&mut self, core: &mut ShardCore, slot: Key, offset: i64) {
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let mut advanced = Advanced::default();
+        hosted.partition.drop_before(offset, &mut advanced);
+        self.tell(core, slot, &mut advanced);
+        self.touch(slot);
     }
 
     fn loading_failed(&mut self, core: &mut ShardCore, slot: Key, why: &str) {
         let dir = self.logs.get(slot).map(|hosted| hosted.partition.log.dir().to_path_buf());
-        tracing::error!(partition = ?dir, why, "a coordinator cannot be rebuilt from its log");
-        self.lose_coordinator(core, slot);
+        tracing::error!(partition = ?dir, why, "a coordinator's log cannot be read");
+        let coordinator = self.coordinators.by_log.get_mut(&slot);
+        match coordinator.filter(|coordinator| coordinator.is_serving()) {
+            // It knows what it knows; only its log stays as long as it is.
+            Some(serving) => {
+                serving.reader = None;
+                serving.rewrite_above_bytes = u64::MAX;
+            }
+            None => self.lose_coordinator(core, slot),
+        }
     }
 
     /// A coordinator is no more, or not now: whoever waits for it asks again elsewhere or later.

@@ -189,9 +189,14 @@ impl Shell {
     pub(super) fn apply_image(&mut self, core: &mut ShardCore, image: Arc<Image>) {
         let old = std::mem::replace(&mut self.image, Arc::clone(&image));
         let gone: Vec<_> = self.topics.ids().filter(|id| image.topic(*id).is_none()).collect();
+        let named = |id: &Uuid| self.topics.with_id(*id).map(|topic| Arc::clone(&topic.name));
+        let names: Vec<_> = gone.iter().filter_map(named).collect();
         for id in gone {
             self.drop_topic(core, id);
             self.forget_deleted(core);
+        }
+        if !names.is_empty() {
+            self.tell_coordinators_of_deleted(core, &names);
         }
         for topic in image.topics.values() {
             // Images share what they have in common.

@@ -307,7 +307,7 @@ impl Shell {
         }
         self.tell_recovery_points(core);
         self.write_checkpoints(core);
-        self.load_on(core);
+        self.tend_coordinators(core);
         self.reopen_failed_logs(core);
         self.lines.report();
     }

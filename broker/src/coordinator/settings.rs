@@ -1,0 +1,35 @@
+//! The coordinators' settings, from Kafka's names.
+
+use crate::defaults::BrokerDefaults;
+use crate::group::GroupConfig;
+use crate::txn::TxnConfig;
+
+/// What groups live by.
+pub fn group_config(defaults: &BrokerDefaults) -> GroupConfig {
+    let int = |name| i32::try_from(defaults.number(name)).unwrap_or(i32::MAX);
+    let size = |name| usize::try_from(defaults.number(name)).unwrap_or(0);
+    GroupConfig {
+        session_timeout_ms_min: int("group.min.session.timeout.ms"),
+        session_timeout_ms_max: int("group.max.session.timeout.ms"),
+        initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms"),
+        members_max: size("group.max.size"),
+        offset_metadata_max: size("offset.metadata.max.bytes"),
+        offsets_retention_ms: defaults.number("offsets.retention.minutes") * 60_000,
+        offsets_retention_check_ms: defaults.number("offsets.retention.check.interval.ms"),
+        ..GroupConfig::default()
+    }
+}
+
+/// What transactions live by.
+pub fn transaction_config(defaults: &BrokerDefaults) -> TxnConfig {
+    let int = |name| i32::try_from(defaults.number(name)).unwrap_or(i32::MAX);
+    TxnConfig {
+        transaction_max_timeout_ms: int("transaction.max.timeout.ms"),
+        transactional_id_expiration_ms: defaults.number("transactional.id.expiration.ms"),
+        transaction_abort_timed_out_transaction_cleanup_interval_ms: defaults
+            .number("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+        transaction_remove_expired_transaction_cleanup_interval_ms: defaults
+            .number("transaction.remove.expired.transaction.cleanup.interval.ms"),
+        ..TxnConfig::default()
+    }
+}

@@ -1,0 +1,293 @@
+//! Groups and committed offsets of a real broker, by raw frames.
+
+mod common;
+
+use common::{Broker, Client, Options, eventually};
+use ringlog_broker::config::Advertise;
+use ringlog_wire::api::delete_groups::{self, DeleteGroupsRequest, DeleteGroupsResponse};
+use ringlog_wire::api::describe_groups::{self, DescribeGroupsRequest, DescribeGroupsResponse};
+use ringlog_wire::api::find_coordinator::{
+    self, FindCoordinatorRequest, FindCoordinatorResponse, KEY_GROUP,
+};
+use ringlog_wire::api::heartbeat::{self, HeartbeatRequest, HeartbeatResponse};
+use ringlog_wire::api::join_group::{
+    self, JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+};
+use ringlog_wire::api::leave_group::{self, LeaveGroupRequest, LeaveGroupResponse};
+use ringlog_wire::api::list_groups::{self, ListGroupsRequest, ListGroupsResponse};
+use ringlog_wire::api::offset_commit::{
+    self, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+};
+use ringlog_wire::api::offset_fetch::{
+    self, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+};
+use ringlog_wire::api::sync_group::{
+    self, SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
+};
+use ringlog_wire::error::ErrorCode;
+
+/// Members need not wait for each other.
+const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
+
+fn options(shards: usize, advertise: Advertise) -> Options {
+    Options { shards, advertise, set: vec![AT_ONCE], ..Options::default() }
+}
+
+/// A client of the group's coordinator, which may be created by this.
+fn coordinator(broker: &Broker, group: &str) -> Client {
+    let request = FindCoordinatorRequest {
+        key_type: KEY_GROUP,
+        coordinator_keys: vec![group.into()],
+        ..FindCoordinatorRequest::default()
+    };
+    let found = eventually("a coordinator", || {
+        let mut client = broker.client();
+        let told: FindCoordinatorResponse = client.call(&find_coordinator::API, 4, &request);
+        let found = told.coordinators.into_iter().next().expect("one was asked for");
+        found.error_code.is_none().then_some(found)
+    });
+    let address = format!("{}:{}", found.host, found.port);
+    Client::connect(address.parse().expect("an address"))
+}
+
+fn join(client: &mut Client, group: &str, member: &str) -> JoinGroupResponse {
+    let request = JoinGroupRequest {
+        group_id: group.into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        member_id: member.into(),
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: b"what I can".to_vec(),
+        }],
+        ..JoinGroupRequest::default()
+    };
+    // A coordinator may still be reading its log.
+    eventually("an answer", || {
+        let told: JoinGroupResponse = client.call(&join_group::API, 5, &request);
+        (told.error_code != ErrorCode::CoordinatorLoadInProgress).then_some(told)
+    })
+}
+
+/// Joins as a new member: rule 68 has it come twice.
+fn join_new(client: &mut Client, group: &str) -> JoinGroupResponse {
+    let first = join(client, group, "");
+    assert_eq!(first.error_code, ErrorCode::MemberIdRequired);
+    join(client, group, &first.member_id)
+}
+
+fn sync(client: &mut Client, group: &str, joined: &JoinGroupResponse) -> SyncGroupResponse {
+    let assignments = joined.members.iter().map(|member| SyncGroupRequestAssignment {
+        member_id: member.member_id.clone(),
+        assignment: format!("part of {}", member.member_id).into_bytes(),
+    });
+    let request = SyncGroupRequest {
+        group_id: group.into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        assignments: assignments.collect(),
+        ..SyncGroupRequest::default()
+    };
+    client.call(&sync_group::API, 3, &request)
+}
+
+fn beat(client: &mut Client, group: &str, joined: &JoinGroupResponse) -> ErrorCode {
+    let request = HeartbeatRequest {
+        group_id: group.into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        ..HeartbeatRequest::default()
+    };
+    let told: HeartbeatResponse = client.call(&heartbeat::API, 3, &request);
+    told.error_code
+}
+
+fn commit(
+    client: &mut Client,
+    group: &str,
+    member: Option<&JoinGroupResponse>,
+    offset: i64,
+) -> ErrorCode {
+    let request = OffsetCommitRequest {
+        group_id: group.into(),
+        generation_id_or_member_epoch: member.map_or(-1, |member| member.generation_id),
+        member_id: member.map_or_else(String::new, |member| member.member_id.clone()),
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![OffsetCommitRequestPartition {
+                partition_index: 0,
+                committed_offset: offset,
+                committed_metadata: Some("note".into()),
+                ..OffsetCommitRequestPartition::default()
+            }],
+            ..OffsetCommitRequestTopic::default()
+        }],
+        ..OffsetCommitRequest::default()
+    };
+    let told: OffsetCommitResponse = client.call(&offset_commit::API, 7, &request);
+    told.topics[0].partitions[0].error_code
+}
+
+/// The committed offset, its note and the code.
+fn committed(client: &mut Client, group: &str) -> (i64, Option<String>, ErrorCode) {
+    let request = OffsetFetchRequest {
+        groups: vec![OffsetFetchRequestGroup {
+            group_id: group.into(),
+            topics: Some(vec![OffsetFetchRequestTopics {
+                name: "t".into(),
+                partition_indexes: vec![0],
+                ..OffsetFetchRequestTopics::default()
+            }]),
+            ..OffsetFetchRequestGroup::default()
+        }],
+        ..OffsetFetchRequest::default()
+    };
+    let group = eventually("an answer", || {
+        let told: OffsetFetchResponse = client.call(&offset_fetch::API, 8, &request);
+        let group = told.groups.into_iter().next().expect("one was asked for");
+        (group.error_code != ErrorCode::CoordinatorLoadInProgress).then_some(group)
+    });
+    match group.topics.into_iter().next() {
+        Some(topic) => {
+            let partition = topic.partitions.into_iter().next().expect("one was asked for");
+            (partition.committed_offset, partition.metadata, partition.error_code)
+        }
+        None => (-1, None, group.error_code),
+    }
+}
+
+#[test]
+fn a_group_lives_in_every_mode() {
+    for (shards, advertise) in [(1, Advertise::Node), (2, Advertise::Node), (2, Advertise::Shard)] {
+        let broker = Broker::start_with(options(shards, advertise));
+        broker.client().create("t", 1);
+        // Both shards get some.
+        for group in ["a", "b", "c", "d"] {
+            let mut one = coordinator(&broker, group);
+            let first = join_new(&mut one, group);
+            assert_eq!((first.error_code, first.generation_id), (ErrorCode::None, 1));
+            assert_eq!((&first.leader, first.members.len()), (&first.member_id, 1));
+            let synced = sync(&mut one, group, &first);
+            let mine = format!("part of {}", first.member_id).into_bytes();
+            assert_eq!((synced.error_code, synced.assignment), (ErrorCode::None, mine));
+            assert_eq!(beat(&mut one, group, &first), ErrorCode::None);
+            assert_eq!(commit(&mut one, group, Some(&first), 7), ErrorCode::None);
+            assert_eq!(committed(&mut one, group), (7, Some("note".into()), ErrorCode::None));
+            // Whoever is none of it may not.
+            assert_eq!(commit(&mut one, group, None, 9), ErrorCode::UnknownMemberId);
+        }
+    }
+}
+
+#[test]
+fn rule_70_a_second_member_has_the_first_join_again() {
+    let broker = Broker::start_with(options(1, Advertise::Node));
+    let mut one = coordinator(&broker, "g");
+    let first = join_new(&mut one, "g");
+    sync(&mut one, "g", &first);
+    let mut two = broker.client();
+    let id = join(&mut two, "g", "").member_id;
+    let second = std::thread::spawn(move || {
+        let joined = join(&mut two, "g", &id);
+        let synced = sync(&mut two, "g", &joined);
+        (joined, synced)
+    });
+    eventually("the rebalance", || {
+        (beat(&mut one, "g", &first) == ErrorCode::RebalanceInProgress).then_some(())
+    });
+    let again = join(&mut one, "g", &first.member_id);
+    assert_eq!((again.error_code, again.generation_id), (ErrorCode::None, 2));
+    assert_eq!(again.members.len(), 2, "the leader stays, and is told of all");
+    sync(&mut one, "g", &again);
+    let (joined, synced) = second.join().expect("the second member");
+    assert_eq!((joined.generation_id, joined.members.len()), (2, 0));
+    assert_eq!(synced.assignment, format!("part of {}", joined.member_id).into_bytes());
+    assert_eq!(beat(&mut one, "g", &first), ErrorCode::IllegalGeneration);
+}
+
+#[test]
+fn rule_76_a_restart_forgets_nothing() {
+    for advertise in [Advertise::Node, Advertise::Shard] {
+        let broker = Broker::start_with(options(2, advertise));
+        let mut client = coordinator(&broker, "simple");
+        for offset in 0..100 {
+            assert_eq!(commit(&mut client, "simple", None, offset), ErrorCode::None);
+        }
+        let mut one = coordinator(&broker, "g");
+        let first = join_new(&mut one, "g");
+        sync(&mut one, "g", &first);
+        assert_eq!(commit(&mut one, "g", Some(&first), 5), ErrorCode::None);
+        let broker = broker.restart();
+        let mut client = coordinator(&broker, "simple");
+        assert_eq!(committed(&mut client, "simple").0, 99);
+        let mut one = coordinator(&broker, "g");
+        assert_eq!(committed(&mut one, "g").0, 5);
+        // The member goes on where it was.
+        assert_eq!(beat(&mut one, "g", &first), ErrorCode::None);
+        assert_eq!(commit(&mut one, "g", Some(&first), 6), ErrorCode::None);
+    }
+}
+
+#[test]
+fn rule_74_groups_are_listed_described_and_deleted() {
+    let broker = Broker::start_with(options(2, Advertise::Node));
+    let mut one = coordinator(&broker, "g");
+    let first = join_new(&mut one, "g");
+    sync(&mut one, "g", &first);
+    assert_eq!(commit(&mut one, "simple", None, 3), ErrorCode::None);
+    let list: ListGroupsResponse = one.call(&list_groups::API, 5, &ListGroupsRequest::default());
+    let mut names: Vec<_> = list.groups.iter().map(|group| group.group_id.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!((list.error_code, names), (ErrorCode::None, vec!["g", "simple"]));
+    let request = DescribeGroupsRequest {
+        groups: vec!["g".into(), "none".into()],
+        ..DescribeGroupsRequest::default()
+    };
+    let told: DescribeGroupsResponse = one.call(&describe_groups::API, 6, &request);
+    assert_eq!((told.groups[0].group_state.as_str(), told.groups[0].members.len()), ("Stable", 1));
+    assert_eq!(told.groups[1].error_code, ErrorCode::GroupIdNotFound);
+    let old: DescribeGroupsResponse = one.call(&describe_groups::API, 5, &request);
+    assert_eq!(old.groups[1].group_state, "Dead");
+
+    let delete = DeleteGroupsRequest { groups_names: vec!["g".into(), "simple".into()] };
+    let told: DeleteGroupsResponse = one.call(&delete_groups::API, 2, &delete);
+    let codes: Vec<_> = told.results.iter().map(|result| result.error_code).collect();
+    assert_eq!(codes, [ErrorCode::NonEmptyGroup, ErrorCode::None]);
+    let leave = LeaveGroupRequest {
+        group_id: "g".into(),
+        member_id: first.member_id.clone(),
+        ..LeaveGroupRequest::default()
+    };
+    let told: LeaveGroupResponse = one.call(&leave_group::API, 2, &leave);
+    assert_eq!(told.error_code, ErrorCode::None);
+    let delete = DeleteGroupsRequest { groups_names: vec!["g".into()] };
+    let told: DeleteGroupsResponse = one.call(&delete_groups::API, 2, &delete);
+    assert_eq!(told.results[0].error_code, ErrorCode::None);
+    let broker = broker.restart();
+    let mut one = coordinator(&broker, "g");
+    let list: ListGroupsResponse = eventually("the list", || {
+        let list: ListGroupsResponse =
+            one.call(&list_groups::API, 5, &ListGroupsRequest::default());
+        list.error_code.is_none().then_some(list)
+    });
+    assert_eq!(list.groups, []);
+}
+
+#[test]
+fn the_wrong_shard_is_no_coordinator() {
+    let broker = Broker::start_with(options(2, Advertise::Shard));
+    drop(coordinator(&broker, "g"));
+    let codes: Vec<ErrorCode> = (0..2)
+        .map(|shard| {
+            let mut client = Client::connect(broker.address(shard));
+            eventually("an answer", || {
+                let code = commit(&mut client, "g", None, 1);
+                (code != ErrorCode::CoordinatorLoadInProgress).then_some(code)
+            })
+        })
+        .collect();
+    assert!(codes.contains(&ErrorCode::None) && codes.contains(&ErrorCode::NotCoordinator));
+}
