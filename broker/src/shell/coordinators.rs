@@ -6,43 +6,33 @@
 //! up to that batch is durable; everyone who asks is answered exactly once, with NOT_COORDINATOR if
 //! the coordinator is lost meanwhile.
 
+mod markers;
+mod reading;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringlog_shard::buf::Slice;
-use ringlog_storage::ReadPlan;
-use ringlog_storage::transaction::Marker;
 use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
 use ringlog_wire::error::ErrorCode;
 
-use super::reads::{ColdRead, ReadFor, within_a_read};
 use super::{ShardCore, Shell, random_uuid};
-use crate::api::asks::{Answers, Question};
-use crate::api::init_producer_id;
 use crate::config::Advertise;
 use crate::coordinator::{
-    self, Answer, Around, Ask, Command, Decision, Event, Kind, Live, Machine,
-    Markers, Replayed, Ticket,
+    self, Answer, Around, Ask, Command, Decision, Event, Kind, Live, Machine, Ticket,
 };
 use crate::group;
 use crate::memory::PoolMemory;
 use crate::message::{Message, TopicPartition};
-use crate::partition::{Advanced, TopicName};
+use crate::partition::TopicName;
 use crate::slab::{Key, Slab};
 use crate::topics::Place;
 use crate::txn;
 
-/// Bytes of a log that are read at a time while its coordinator is rebuilt.
-const LOAD_BYTES: usize = 1 << 20;
 /// Memory for records that must be free before a coordinator is asked anything.
 const ROOM_BYTES: usize = 256 << 10;
 /// What a coordinator decides at once must fit one batch, bytes.
 const BATCH_BYTES_MAX: usize = 64 << 20;
-/// A log that is not larger is not looked at for what can be left out.
-const REWRITE_BYTES_MIN: u64 = 16 << 20;
-/// Bytes of one batch when a log's content is written again.
-const REWRITE_BATCH_BYTES: usize = 256 << 10;
 
 /// What is done with a coordinator's answer.
 pub(crate) type Finish =
@@ -59,8 +49,10 @@ struct Coordinator {
     reader: Option<Reader>,
     /// What is done when everything below the offset is durable; ascending.
     held: VecDeque<(i64, Vec<Command>)>,
-    /// When the log is larger, it is looked at for what can be left out.
-    rewrite_above_bytes: u64,
+    /// Bytes of the log that came since it was last written again, and with how many of them it is
+    /// looked at for what can be left out.
+    fresh_bytes: u64,
+    rewrite_at_bytes: u64,
     /// Its place in the order of deadlines, on the wall clock, milliseconds.
     deadline_ms: Option<i64>,
 }
@@ -407,6 +399,9 @@ impl Shell {
         match partition.append_own(now_ms, &mut memory, &batch) {
             Ok(appended) => {
                 self.touch(slot);
+                if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
+                    coordinator.fresh_bytes += bytes.len() as u64;
+                }
                 Some(appended.last_offset + 1)
             }
             Err(code) => {
@@ -498,278 +493,6 @@ impl Shell {
                 }),
             };
             self.decide(core, slot, |machine, around| machine.step(event, around));
-        }
-    }
-}
-
-/// Transactions.
-impl Shell {
-    /// Coordinators of transactions must not run out of producer ids.
-    fn keep_producer_ids(&mut self, core: &mut ShardCore) {
-        if self.producer_ids.is_empty() && !self.stopping {
-            init_producer_id::ask_for_ids(self, core);
-        }
-    }
-
-    /// Has a transaction's markers written, and tells its coordinator of each.
-    fn write_markers(&mut self, core: &mut ShardCore, slot: Key, markers: Markers) {
-        let Markers { producer_id, producer_epoch, coordinator_epoch, committed, .. } = markers;
-        let marker = Marker { producer_id, producer_epoch, coordinator_epoch, committed };
-        let version = markers.transaction_version;
-        let question = |(topic, index): &(String, i32)| {
-            let (of, place) = self.placed(topic, *index)?;
-            Ok((of, place, Question::WriteMarker { marker, version }))
-        };
-        let questions = markers.partitions.iter().map(question).collect();
-        let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Answers| {
-            for ((topic, partition), answer) in markers.partitions.into_iter().zip(answers) {
-                let event = txn::Event::MarkerWritten {
-                    transactional_id: markers.transactional_id.clone(),
-                    producer_id,
-                    producer_epoch,
-                    topic,
-                    partition,
-                    result: answer.err().unwrap_or(ErrorCode::None),
-                };
-                let event = Event::Transaction(event);
-                shell.decide(core, slot, |machine, around| machine.step(event, around));
-            }
-        };
-        self.ask_inside(core, questions, Box::new(finish));
-    }
-}
-
-/// Coming and going.
-impl Shell {
-    /// Begins to rebuild the coordinators whose logs came open.
-    pub(super) fn load_coordinators(&mut self, core: &mut ShardCore) {
-        for slot in std::mem::take(&mut self.coordinators.opened) {
-            let Some(hosted) = self.logs.get(slot) else { continue };
-            let Some(kind) = Kind::of_topic(&hosted.partition.topic.name) else { continue };
-            if hosted.doomed || hosted.partition.log.is_failed() {
-                continue;
-            }
-            let (of, next) = (hosted.of, hosted.partition.log.log_start_offset());
-            let coordinator = Coordinator {
-                of,
-                machine: Machine::new(kind, &self.shared.config.defaults),
-                reader: Some(Reader { next, reading: false, live: None }),
-                held: VecDeque::new(),
-                rewrite_above_bytes: REWRITE_BYTES_MIN,
-                deadline_ms: None,
-            };
-            self.coordinators.by_log.insert(slot, coordinator);
-            self.read_on(core, slot);
-        }
-    }
-
-    /// Reads on in the log of a coordinator, until a read has to wait for the disk.
-    fn read_on(&mut self, core: &mut ShardCore, slot: Key) {
-        loop {
-            let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-            let Some(reader) = &mut coordinator.reader else { return };
-            let Some(hosted) = self.logs.get(slot) else { return };
-            if reader.reading {
-                return;
-            }
-            let log = &hosted.partition.log;
-            let (from, end) = (reader.next.max(log.log_start_offset()), log.end_offset());
-            if from >= end {
-                return self.read_to_the_end(core, slot);
-            }
-            // What is not durable yet counts only for those who append behind it.
-            let upto = match reader.live {
-                Some(_) => end,
-                None => hosted.partition.high_watermark(),
-            };
-            if from >= upto {
-                // Progress comes back here.
-                return;
-            }
-            match log.read(from, upto, LOAD_BYTES, true) {
-                Ok(ReadPlan::Memory { slices, .. }) => {
-                    if !self.replay(core, slot, from, &slices) {
-                        return;
-                    }
-                }
-                Ok(ReadPlan::Empty) => return,
-                Ok(plan) => {
-                    reader.reading = true;
-                    let purpose = ReadFor::Load { slot, from, upto, bytes_max: LOAD_BYTES };
-                    let plan = within_a_read(plan);
-                    return self.start_read(core, ColdRead { slot, purpose, plan });
-                }
-                Err(error) => return self.loading_failed(core, slot, &format!("{error:?}")),
-            }
-        }
-    }
-
-    /// A read of a coordinator's log has ended. Without slices there was no memory: the next tick
-    /// tries again.
-    pub(super) fn load_read_done(
-        &mut self,
-        core: &mut ShardCore,
-        slot: Key,
-        from: i64,
-        slices: Result<Vec<Slice>, ErrorCode>,
-    ) {
-        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-        let Some(reader) = &mut coordinator.reader else { return };
-        (reader.next, reader.reading) = (from, false);
-        match slices {
-            Ok(slices) if slices.is_empty() => {}
-            Ok(slices) => {
-                if self.replay(core, slot, from, &slices) {
-                    self.read_on(core, slot);
-                }
-            }
-            Err(code) => self.loading_failed(core, slot, &format!("{code:?}")),
-        }
-    }
-
-    fn replay(&mut self, core: &mut ShardCore, slot: Key, from: i64, slices: &[Slice]) -> bool {
-        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return false };
-        let Some(reader) = &mut coordinator.reader else { return false };
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        let into: &mut dyn Replayed = match &mut reader.live {
-            Some(live) => live,
-            None => &mut coordinator.machine,
-        };
-        self.codecs.allow(u64::MAX);
-        match coordinator::replay(into, &mut self.codecs, &bytes, from) {
-            Ok(next) => {
-                reader.next = next;
-                true
-            }
-            Err(why) => {
-                self.loading_failed(core, slot, &why);
-                false
-            }
-        }
-    }
-
-    /// Nothing is left to read.
-    fn read_to_the_end(&mut self, core: &mut ShardCore, slot: Key) {
-        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-        let of = coordinator.of;
-        let Some(reader) = coordinator.reader.take() else { return };
-        match reader.live {
-            Some(live) => self.rewrite(core, slot, live),
-            None => {
-                let epoch = self.leader_epoch(of.topic, of.index);
-                self.decide(core, slot, |machine, around| machine.loaded(around, epoch));
-            }
-        }
-    }
-
-    /// Those that wait for memory to read their logs into, and logs that have grown beyond what
-    /// they say.
-    pub(super) fn tend_coordinators(&mut self, core: &mut ShardCore) {
-        for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
-            self.read_on(core, slot);
-        }
-        let is_busy = |it: &Coordinator| it.reader.is_some();
-        if self.stopping || self.coordinators.by_log.values().any(is_busy) {
-            return;
-        }
-        let is_large = |(slot, it): &(&Key, &Coordinator)| {
-            let hosted = self.logs.get(**slot);
-            hosted.is_some_and(|it_is| it_is.partition.log.size_bytes() > it.rewrite_above_bytes)
-        };
-        let Some(slot) = self.coordinators.by_log.iter().find(is_large).map(|(slot, _)| *slot)
-        else {
-            return;
-        };
-        let Some(hosted) = self.logs.get(slot) else { return };
-        let next = hosted.partition.log.log_start_offset();
-        if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
-            let live = Some(Live::default());
-            coordinator.reader = Some(Reader { next, reading: false, live });
-            self.read_on(core, slot);
-        }
-    }
-
-    /// A coordinator's log has been read while it served: what still holds is written once more,
-    /// and stands for all that came before.
-    fn rewrite(&mut self, core: &mut ShardCore, slot: Key, live: Live) {
-        let Some(hosted) = self.logs.get(slot) else { return };
-        let size = hosted.partition.log.size_bytes();
-        let from = hosted.partition.log.end_offset();
-        let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
-        if !live.is_settled() {
-            // What a transaction has open must not come before what is written now.
-            coordinator.rewrite_above_bytes = size + REWRITE_BYTES_MIN / 16;
-            return;
-        }
-        let live_bytes = live.bytes();
-        // The first segment stays until all of it is behind the log's start.
-        let rest = size.min(coordinator.rewrite_above_bytes);
-        coordinator.rewrite_above_bytes = rest + (live_bytes as u64 * 4).max(REWRITE_BYTES_MIN);
-        if !self.make_room(core, live_bytes + ROOM_BYTES) {
-            return;
-        }
-        let mut records = live.into_records().into_iter().peekable();
-        while records.peek().is_some() {
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while bytes < REWRITE_BATCH_BYTES
-                && let Some((key, value)) = records.next()
-            {
-                bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-                batch.push((key, value));
-            }
-            if self.append_decision(core, slot, &batch, None).is_none() {
-                self.lose_coordinator(core, slot);
-                return self.coordinators.log_opened(slot);
-            }
-        }
-        let Some(hosted) = self.logs.get(slot) else { return };
-        let end = hosted.partition.log.end_offset();
-        if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
-            coordinator.held.push_back((end, vec![Command::DropBefore(from)]));
-        }
-        self.coordinator_progress(core, slot);
-    }
-
-    /// What lies before `offset` in a coordinator's log has been said again.
-    fn drop_before(&mut self, core: &mut ShardCore, slot: Key, offset: i64) {
-        let Some(hosted) = self.logs.get_mut(slot) else { return };
-        let mut advanced = Advanced::default();
-        hosted.partition.drop_before(offset, &mut advanced);
-        self.tell(core, slot, &mut advanced);
-        self.touch(slot);
-    }
-
-    fn loading_failed(&mut self, core: &mut ShardCore, slot: Key, why: &str) {
-        let dir = self.logs.get(slot).map(|hosted| hosted.partition.log.dir().to_path_buf());
-        tracing::error!(partition = ?dir, why, "a coordinator's log cannot be read");
-        let coordinator = self.coordinators.by_log.get_mut(&slot);
-        match coordinator.filter(|coordinator| coordinator.is_serving()) {
-            // It knows what it knows; only its log stays as long as it is.
-            Some(serving) => {
-                serving.reader = None;
-                serving.rewrite_above_bytes = u64::MAX;
-            }
-            None => self.lose_coordinator(core, slot),
-        }
-    }
-
-    /// A coordinator is no more, or not now: whoever waits for it asks again elsewhere or later.
-    pub(super) fn lose_coordinator(&mut self, core: &mut ShardCore, slot: Key) {
-        self.coordinators.set_deadline(slot, None);
-        if self.coordinators.by_log.remove(&slot).is_none() {
-            return;
-        }
-        let askers = &self.coordinators.askers;
-        let waiting = askers.keys().filter(|key| askers.get(*key).is_some_and(|a| a.slot == slot));
-        for key in waiting.collect::<Vec<_>>() {
-            self.answer_asker(core, Ticket(key.to_u64()), Err(ErrorCode::NotCoordinator));
-        }
-    }
-
-    /// All of them: the shard stops.
-    pub(super) fn lose_coordinators(&mut self, core: &mut ShardCore) {
-        for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
-            self.lose_coordinator(core, slot);
         }
     }
 }
