@@ -31,6 +31,7 @@ pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod produce;
 pub mod update_features;
+pub mod write_txn_markers;
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -212,6 +213,7 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         21 => delete_records::handle(shell, core, request),
         22 => init_producer_id::handle(shell, core, request),
         23 => offset_for_leader_epoch::handle(shell, core, request),
+        27 => write_txn_markers::handle(shell, core, request),
         32 => describe_configs::handle(shell, core, request),
         33 => alter_configs::replace(shell, core, request),
         34 => alter_replica_log_dirs::handle(shell, request),

@@ -127,6 +127,7 @@ pub const SETTINGS: &[BrokerSetting] = settings! {
     "ringlog.validation", Word(VALIDATIONS), "records", Dynamic;
     "security.inter.broker.protocol", Word(PLAINTEXT), "PLAINTEXT", Static;
     "socket.request.max.bytes", Int(1024, INT_MAX), "104857600", Static;
+    "transaction.partition.verification.enable", Boolean, "true", Dynamic;
     "transaction.state.log.min.isr", Int(1, 1), "1", Static;
     "transaction.state.log.num.partitions", Int(1, INT_MAX), "50", Static;
     "transaction.state.log.replication.factor", Int(1, 1), "1", Static;

@@ -102,6 +102,8 @@ const BROKERS: &[(&str, &str)] = &[
      "How long an idle producer's sequence numbers are remembered; milliseconds."),
     ("security.inter.broker.protocol", "How brokers speak to each other."),
     ("socket.request.max.bytes", "Largest request that is read; bytes."),
+    ("transaction.partition.verification.enable",
+     "Ask a transaction's coordinator before its first records in a partition are taken."),
     ("transaction.state.log.min.isr", "Replicas in sync that the topic of transactions needs."),
     ("transaction.state.log.num.partitions", "Partitions of the topic of transactions."),
     ("transaction.state.log.replication.factor", "Replicas of the topic of transactions."),

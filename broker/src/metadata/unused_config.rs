@@ -41,7 +41,6 @@ pub const DYNAMIC: &[(&str, Kind)] = &[
     ("remote.log.reader.threads", Int(1, INT_MAX)),
     ("replica.alter.log.dirs.io.max.bytes.per.second", Long(0, LONG_MAX)),
     ("share.coordinator.cached.buffer.max.bytes", Int(524_288, INT_MAX)),
-    ("transaction.partition.verification.enable", Boolean),
 ];
 
 /// Settings that are read when Kafka starts.

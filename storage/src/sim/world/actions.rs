@@ -247,11 +247,12 @@ impl World {
                 None => (epoch, next),
             },
         };
+        let transactional = kind != Kind::Idempotent && self.random.chance(14, 15);
         let bytes = self.batch(BatchOptions {
             producer_id: id,
             producer_epoch: epoch,
             base_sequence: first,
-            transactional: kind != Kind::Idempotent && self.random.chance(14, 15),
+            transactional,
             ..BatchOptions::default()
         });
         Some((at, epoch, first, bytes))
