@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
 use ringlog_shard::fs::File;
+use ringlog_storage::transaction::AbortedTxn;
 use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
@@ -20,7 +21,7 @@ use crate::datadir::PartitionEnd;
 use crate::memory::LogMemory;
 use crate::metadata::Image;
 use crate::metrics::{Detail, Snapshot};
-use crate::partition::Acks;
+use crate::partition::{Acks, Isolation};
 use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
 use crate::slab::Key;
 use crate::validate::Refusal;
@@ -114,6 +115,8 @@ pub struct FetchPart {
     pub pass: u32,
     /// Most bytes of all asks together.
     pub bytes_max: usize,
+    /// Which records its reader wants to see.
+    pub isolation: Isolation,
     /// The session of the reader: whatever moves is told under its place there, once. Without one,
     /// the fetch is told once when there is more.
     pub session: Option<Key>,
@@ -132,12 +135,16 @@ pub struct Fetched {
     pub error: ErrorCode,
     /// The high watermark, -1 on error.
     pub high_watermark: i64,
+    /// Everything below it is decided; -1 on error.
+    pub last_stable: i64,
     /// The log's first offset, -1 on error.
     pub log_start: i64,
     /// Where the client's log leaves this one: (epoch, end offset) (KIP-595).
     pub diverging: Option<(i32, i64)>,
     /// Whole batches.
     pub slices: Vec<Slice>,
+    /// For readers of committed records: the aborted transactions that these meet.
+    pub aborted: Vec<AbortedTxn>,
 }
 
 impl Fetched {
@@ -148,15 +155,31 @@ impl Fetched {
             index: ask.from.index,
             error,
             high_watermark: -1,
+            last_stable: -1,
             log_start: -1,
             diverging: None,
             slices: Vec::new(),
+            aborted: Vec::new(),
         }
     }
 
     /// The log's marks as they were: (high watermark, log start).
     pub fn marks(&self) -> (i64, i64) {
         (self.high_watermark, self.log_start)
+    }
+
+    /// The offset below which such a reader may see everything.
+    pub fn readable(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::Uncommitted => self.high_watermark,
+            Isolation::Committed => self.last_stable,
+        }
+    }
+
+    /// No records after all.
+    pub fn clear(&mut self) {
+        self.slices.clear();
+        self.aborted.clear();
     }
 
     /// Bytes of records.
@@ -176,6 +199,8 @@ pub struct OffsetAsk {
     pub leader_epoch: i32,
     /// A time in milliseconds, or one of Kafka's special values below 0.
     pub timestamp: i64,
+    /// Which records it may be answered with.
+    pub isolation: Isolation,
 }
 
 /// What ListOffsets is told of one partition.
@@ -211,7 +236,12 @@ pub type Opened = Result<(Log<LogMemory>, RecoveryReport), OpenError>;
 pub enum Message {
     /// Append these; answer with [`Message::Produced`] as each is acknowledged, or say with
     /// [`Message::Unheard`] that one is refused.
-    Produce { on_behalf: ProduceFor, version: i16, parts: Vec<ProducePart> },
+    Produce {
+        on_behalf: ProduceFor,
+        version: i16,
+        transactional_id: Option<Arc<str>>,
+        parts: Vec<ProducePart>,
+    },
     /// A part of a produce request with acks = 0 of this connection was refused.
     Unheard { conn: ConnId, error: ErrorCode },
     /// Answers to [`Message::Produce`].

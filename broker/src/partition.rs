@@ -6,19 +6,24 @@
 //! = 1) or below the high watermark (acks = all). With one replica the two move together; the seam
 //! between them is [`Partition::advance`].
 
+mod verification;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringlog_storage::epochs::EpochEnd;
-use ringlog_storage::producer::ProducerError;
+use ringlog_storage::producer::{Origin, ProducerError};
+use ringlog_storage::transaction::Marker;
 use ringlog_storage::{AppendError, Appended, Chunk, Log, LogConfig, Memory, ReadError, ReadPlan};
 use ringlog_wire::Uuid;
 use ringlog_wire::api::delete_records::HIGH_WATERMARK;
-use ringlog_wire::batch::Batch;
+use ringlog_wire::batch::{Batch, BatchHeader};
 use ringlog_wire::error::ErrorCode;
 
 use crate::rules::TopicRules;
 use crate::slab::Key;
+
+pub use verification::{Guard, VERIFICATIONS_MAX, Verifications};
 
 /// A topic's two names.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,9 +45,37 @@ pub enum Acks {
     All,
 }
 
+/// Which records a reader wants to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything that is replicated.
+    #[default]
+    Uncommitted,
+    /// What is decided, and with it which transactions were aborted.
+    Committed,
+}
+
+impl Isolation {
+    /// What a request's level means: 1 is committed.
+    pub fn of(level: i8) -> Isolation {
+        if level == 1 { Isolation::Committed } else { Isolation::Uncommitted }
+    }
+}
+
+/// What someone who waits has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A part of a Produce request.
+    Produce,
+    /// A question of this very shard ([`crate::api::asks`]), about a marker.
+    Marker,
+}
+
 /// Someone on some shard who waits for an offset; given back when it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
+    /// What for.
+    pub what: WaitsFor,
     /// The shard on which the request waits.
     pub shard: usize,
     /// The request there.
@@ -84,6 +117,9 @@ pub struct Advanced {
     pub woken: Vec<Watcher>,
     /// Places in sessions to look at.
     pub moved: Vec<SessionWatcher>,
+    /// Transactions that have just been ended here, in the order of the log, each with its marker's
+    /// offset: a coordinator whose log this is hears of them before anything else is appended.
+    pub ended: Vec<(Marker, i64)>,
 }
 
 /// See the module's head.
@@ -104,6 +140,7 @@ pub struct Partition<M: Memory> {
     all_waiters: VecDeque<(i64, Waiter)>,
     watchers: Vec<Watcher>,
     session_watchers: Vec<SessionWatcher>,
+    verifications: Verifications,
 }
 
 type SliceOf<M> = <<M as Memory>::Chunk as Chunk>::Slice;
@@ -130,6 +167,7 @@ impl<M: Memory> Partition<M> {
             all_waiters: VecDeque::new(),
             watchers: Vec::new(),
             session_watchers: Vec::new(),
+            verifications: Verifications::default(),
         }
     }
 
@@ -145,17 +183,118 @@ impl<M: Memory> Partition<M> {
         self.high_watermark
     }
 
-    /// Appends a checked batch under the present leader epoch.
+    /// The offset below which everything is decided: what a reader of committed records may see.
+    pub fn last_stable_offset(&self) -> i64 {
+        self.log.last_stable_offset(self.high_watermark)
+    }
+
+    /// The offset below which a reader may see everything.
+    pub fn readable_offset(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::Uncommitted => self.high_watermark,
+            Isolation::Committed => self.last_stable_offset(),
+        }
+    }
+
+    /// Whether a batch may be appended without asking its transaction's coordinator: it is in none,
+    /// or that is open here already, or the topic does not ask (rule 33).
+    pub fn transaction_is_verified(&self, header: &BatchHeader) -> bool {
+        !header.is_transactional()
+            || !header.has_producer_id()
+            || !self.rules.verifies_transactions
+            || self.log.has_open_transaction(header.producer_id, header.producer_epoch)
+    }
+
+    /// A batch's transaction is to be verified: under this guard.
     ///
     /// # Errors
-    /// Kafka's code; nothing was appended.
+    /// NOT_ENOUGH_REPLICAS when too many are: the client tries again.
+    pub fn begin_verification(&mut self, header: &BatchHeader) -> Result<Guard, ErrorCode> {
+        self.verifications.begin(header).ok_or(ErrorCode::NotEnoughReplicas)
+    }
+
+    /// The question that is on its way for that producer's transaction.
+    pub fn verifying(&self, producer_id: i64, epoch: i16) -> Option<Key> {
+        self.verifications.asked(producer_id, epoch)
+    }
+
+    /// The question under that guard is on its way, or answered.
+    pub fn set_verifying(&mut self, producer_id: i64, guard: Guard, asked: Option<Key>) {
+        self.verifications.set_asked(producer_id, guard, asked);
+    }
+
+    /// Appends a client's checked batch under the present leader epoch.
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended. INVALID_TXN_STATE for a batch whose transaction is to be
+    /// verified first.
     pub fn append(
         &mut self,
         now_ms: i64,
         memory: &mut impl Memory<Chunk = M::Chunk>,
         batch: &Batch<'_>,
     ) -> Result<Appended, ErrorCode> {
-        self.log.append(now_ms, memory, batch, self.leader_epoch).map_err(append_error)
+        if !self.transaction_is_verified(batch.header()) {
+            return Err(ErrorCode::InvalidTxnState);
+        }
+        self.append_from(Origin::Client, now_ms, memory, batch)
+    }
+
+    /// The same for a batch whose coordinator has answered, under that guard, that the partition is
+    /// part of the transaction; `origin` says of which version.
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended.
+    pub fn append_verified(
+        &mut self,
+        (guard, origin): (Guard, Origin),
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+    ) -> Result<Appended, ErrorCode> {
+        if !self.transaction_is_verified(batch.header()) {
+            self.verifications.check(batch.header(), guard)?;
+        }
+        self.append_from(origin, now_ms, memory, batch)
+    }
+
+    /// Appends a checked batch of whatever origin; whether it may begin a transaction is the
+    /// caller's to know.
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended.
+    pub fn append_from(
+        &mut self,
+        origin: Origin,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+    ) -> Result<Appended, ErrorCode> {
+        let appended = self.log.append_from(origin, now_ms, memory, batch, self.leader_epoch);
+        let appended = appended.map_err(append_error)?;
+        if batch.header().is_transactional() && !appended.duplicate {
+            self.verifications.end(batch.header().producer_id);
+        }
+        Ok(appended)
+    }
+
+    /// Ends a producer's transaction here, for a coordinator of that transaction version (rule 35).
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended.
+    pub fn append_marker(
+        &mut self,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        marker: &Marker,
+        version: i8,
+        out: &mut Advanced,
+    ) -> Result<Appended, ErrorCode> {
+        let appended = self.log.append_marker(now_ms, memory, marker, version, self.leader_epoch);
+        let appended = appended.map_err(append_error)?;
+        self.verifications.end(marker.producer_id);
+        out.ended.push((*marker, appended.base_offset));
+        Ok(appended)
     }
 
     /// `waiter` is given back by [`Partition::advance`] once everything below `end` is
@@ -218,6 +357,7 @@ impl<M: Memory> Partition<M> {
         release(&mut self.all_waiters, high_watermark, out);
         if high_watermark > self.high_watermark {
             self.high_watermark = high_watermark;
+            self.log.replicated(high_watermark);
             self.wake_all(out);
         }
     }
@@ -230,13 +370,14 @@ impl<M: Memory> Partition<M> {
         self.wake_all(out);
     }
 
-    /// What a fetch of `from` may be given now: whole batches below the high watermark.
+    /// What a fetch of `from` may be given now: whole batches below what it may see.
     ///
     /// # Errors
     /// Kafka's code (rule 48).
     pub fn read(
         &self,
         from: i64,
+        isolation: Isolation,
         bytes_max: usize,
         min_one: bool,
     ) -> Result<ReadPlan<SliceOf<M>>, ErrorCode> {
@@ -246,10 +387,11 @@ impl<M: Memory> Partition<M> {
         if from > self.log.end_offset() || from < self.log.log_start_offset() {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        if from >= self.high_watermark {
+        let upto = self.readable_offset(isolation);
+        if from >= upto {
             return Ok(ReadPlan::Empty);
         }
-        self.log.read(from, self.high_watermark, bytes_max, min_one).map_err(read_error)
+        self.log.read(from, upto, bytes_max, min_one).map_err(read_error)
     }
 
     /// Deletes every record before `before`, -1 = the high watermark; gives back the first offset
@@ -340,6 +482,10 @@ fn append_error(error: AppendError) -> ErrorCode {
         AppendError::Producer(ProducerError::InvalidEpoch { .. }) => {
             ErrorCode::InvalidProducerEpoch
         }
+        AppendError::Producer(ProducerError::InvalidTxnState) => ErrorCode::InvalidTxnState,
+        AppendError::Producer(ProducerError::CoordinatorFenced { .. }) => {
+            ErrorCode::TransactionCoordinatorFenced
+        }
         AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
         AppendError::Malformed => ErrorCode::InvalidRecord,
         // Nothing was appended: retriable, and no metadata refresh would help.
@@ -425,11 +571,85 @@ mod tests {
     }
 
     fn waiter(entry: u32) -> Waiter {
-        Waiter { shard: 0, request: Key::from_u64(1), entry, base_offset: 0, log_append_time: -1 }
+        Waiter {
+            what: WaitsFor::Produce,
+            shard: 0,
+            request: Key::from_u64(1),
+            entry,
+            base_offset: 0,
+            log_append_time: -1,
+        }
     }
 
     fn watcher(request: u64) -> Watcher {
         Watcher { shard: 0, request: Key::from_u64(request) }
+    }
+
+    /// A batch of one record of producer 9 in a transaction.
+    fn transactional(sequence: i32) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(BatchOptions {
+            producer_id: 9,
+            producer_epoch: 1,
+            base_sequence: sequence,
+            transactional: true,
+            ..BatchOptions::default()
+        });
+        builder.push(1000, None, Some(b"v"), &[]);
+        builder.finish()
+    }
+
+    #[test]
+    fn rule_33_a_transaction_begins_when_its_coordinator_knows_of_it() {
+        let mut bench = Bench::new(Durability::Written);
+        let (first, second) = (transactional(0), transactional(1));
+        let parse = |bytes| Batch::parse(bytes).expect("a good batch").0;
+        let (first, second) = (parse(&first), parse(&second));
+        let Bench { memory, partition, .. } = &mut bench;
+        let refused = partition.append(1, memory, &first);
+        assert_eq!(refused, Err(ErrorCode::InvalidTxnState));
+        let guard = partition.begin_verification(first.header()).expect("room");
+        let verified = (guard, Origin::ClientOfVersion2);
+        let early = partition.append_verified(verified, 1, memory, &second);
+        assert_eq!(early, Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert!(partition.append_verified(verified, 1, memory, &first).is_ok());
+        assert!(partition.transaction_is_verified(second.header()), "it is open now");
+        assert!(partition.append(1, memory, &second).is_ok());
+        // It ends: what was verified is over, and with it the guard.
+        let marker =
+            Marker { producer_id: 9, producer_epoch: 1, committed: true, coordinator_epoch: 0 };
+        let mut out = Advanced::default();
+        partition.append_marker(1, memory, &marker, 1, &mut out).expect("appended");
+        assert_eq!(out.ended, [(marker, 2)]);
+        let third = transactional(2);
+        let late = partition.append_verified(verified, 1, memory, &parse(&third));
+        assert_eq!(late, Err(ErrorCode::InvalidTxnState));
+        partition.rules.verifies_transactions = false;
+        assert!(partition.append(1, memory, &parse(&third)).is_ok(), "nobody asks");
+    }
+
+    #[test]
+    fn rule_38_committed_readers_stop_where_something_is_undecided() {
+        let mut bench = Bench::new(Durability::Written);
+        bench.partition.rules.verifies_transactions = false;
+        let bytes = transactional(0);
+        let (batch, _) = Batch::parse(&bytes).expect("a good batch");
+        bench.partition.append(1000, &mut bench.memory, &batch).expect("appended");
+        bench.settle();
+        bench.advance();
+        let both = [Isolation::Uncommitted, Isolation::Committed];
+        assert_eq!(both.map(|it| bench.partition.readable_offset(it)), [1, 0]);
+        let read = bench.partition.read(0, Isolation::Committed, 1000, true);
+        assert!(matches!(read, Ok(ReadPlan::Empty)));
+        let marker =
+            Marker { producer_id: 9, producer_epoch: 1, committed: false, coordinator_epoch: 0 };
+        let memory = &mut bench.memory;
+        let out = &mut Advanced::default();
+        bench.partition.append_marker(1, memory, &marker, 1, out).expect("appended");
+        assert_eq!(bench.partition.last_stable_offset(), 0, "the marker may still be lost");
+        bench.partition.watch(watcher(1));
+        bench.settle();
+        assert_eq!(bench.advance(), (vec![], 1), "its reader is woken");
+        assert_eq!(both.map(|it| bench.partition.readable_offset(it)), [2, 2]);
     }
 
     #[test]
@@ -442,11 +662,11 @@ mod tests {
             bench.partition.watch(watcher(1));
             assert_eq!(bench.advance(), (vec![], 0));
             assert_eq!(bench.partition.high_watermark(), 0);
-            assert!(matches!(bench.partition.read(0, 1000, true), Ok(ReadPlan::Empty)));
+            assert!(matches!(bench.partition.read(0, Isolation::Uncommitted, 1000, true), Ok(ReadPlan::Empty)));
             bench.settle();
             assert_eq!(bench.advance(), (vec![(0, ErrorCode::None)], 1), "{acks:?}");
             assert_eq!(bench.partition.high_watermark(), 2);
-            assert!(matches!(bench.partition.read(0, 1000, true), Ok(ReadPlan::Memory { .. })));
+            assert!(matches!(bench.partition.read(0, Isolation::Uncommitted, 1000, true), Ok(ReadPlan::Memory { .. })));
             // Everyone is told once.
             assert_eq!(bench.advance(), (vec![], 0));
         }
@@ -515,7 +735,7 @@ mod tests {
         assert_eq!(bench.advance(), (vec![(0, failed), (1, failed)], 1));
         assert_eq!(bench.partition.high_watermark(), 1, "what was acknowledged stays");
         assert_eq!(bench.append(2, 1).err(), Some(failed));
-        assert_eq!(bench.partition.read(0, 1000, true).err(), Some(failed));
+        assert_eq!(bench.partition.read(0, Isolation::Uncommitted, 1000, true).err(), Some(failed));
     }
 
     #[test]
@@ -533,7 +753,7 @@ mod tests {
         bench.advance();
         let cases = [(-1, true), (0, false), (2, false), (3, true)];
         for (from, out_of_range) in cases {
-            let refused = bench.partition.read(from, 1000, true).err();
+            let refused = bench.partition.read(from, Isolation::Uncommitted, 1000, true).err();
             assert_eq!(refused, out_of_range.then_some(ErrorCode::OffsetOutOfRange), "{from}");
         }
         let check = |epoch| bench.partition.check_epoch(epoch);

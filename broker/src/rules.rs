@@ -50,6 +50,9 @@ pub struct TopicRules {
     pub deletes: bool,
     /// `ringlog.validation`.
     pub validation: Validation,
+    /// The broker's `transaction.partition.verification.enable`: a transaction's coordinator is
+    /// asked before its first batch is appended.
+    pub verifies_transactions: bool,
 }
 
 impl Default for TopicRules {
@@ -65,6 +68,7 @@ impl Default for TopicRules {
             compacted: false,
             deletes: true,
             validation: Validation::Records,
+            verifies_transactions: true,
         }
     }
 }
@@ -131,6 +135,9 @@ impl TopicRules {
                 "header" => Validation::Header,
                 _ => Validation::Records,
             },
+            verifies_transactions: around
+                .broker_value("transaction.partition.verification.enable")
+                .is_none_or(|value| trim(value).eq_ignore_ascii_case("true")),
         }
     }
 }

@@ -153,7 +153,7 @@ fn check_header(batch: &Batch<'_>, rules: &TopicRules) -> Result<(), Refusal> {
 
 /// What the header says of the records and their producer.
 fn check_promises(header: &BatchHeader) -> Result<(), Refusal> {
-    use ErrorCode::{InvalidRecord, InvalidTxnState};
+    use ErrorCode::InvalidRecord;
     let count = header.records_count;
     let is_idempotent = header.producer_id >= 0;
     let refusal = if count <= 0 || header.last_offset_delta.checked_add(1) != Some(count) {
@@ -164,8 +164,6 @@ fn check_promises(header: &BatchHeader) -> Result<(), Refusal> {
         (InvalidRecord, "The producer's id and epoch contradict.")
     } else if is_idempotent && header.base_sequence < 0 {
         (InvalidRecord, "An idempotent batch needs a base sequence.")
-    } else if header.is_transactional() {
-        (InvalidTxnState, "This broker does not serve transactions yet.")
     } else {
         return Ok(());
     };
@@ -439,7 +437,7 @@ mod tests {
     #[test]
     fn each_refusal_has_its_code() {
         use ErrorCode::{
-            CorruptMessage, InvalidRecord, InvalidTimestamp, InvalidTxnState, MessageTooLarge,
+            CorruptMessage, InvalidRecord, InvalidTimestamp, MessageTooLarge,
             UnsupportedCompressionType,
         };
         let transactional = batch(BatchOptions { transactional: true, ..BatchOptions::default() });
@@ -474,7 +472,7 @@ mod tests {
             ("a control batch", control, InvalidRecord),
             ("a broker's timestamp", stamped.clone(), ErrorCode::None),
             ("no sequence", no_sequence, InvalidRecord),
-            ("a transaction", transactional, InvalidTxnState),
+            ("a transaction", transactional, ErrorCode::None),
             ("a record's length", sealed(HEADER_BYTES, 0x7e), InvalidRecord),
             ("a record's offset", sealed(HEADER_BYTES + 3, 2), InvalidRecord),
         ];

@@ -149,4 +149,10 @@ pub enum Planted {
     RetryFailedSync,
     /// A segment is removed when the log starts inside it.
     RetireAtStart,
+    /// The index of aborted transactions is not written with the other indexes.
+    ForgetAborted,
+    /// Recovery takes every transaction's end for a commit.
+    ForgetAborts,
+    /// A marker decides its transaction before it is replicated.
+    StableBeforeReplicated,
 }

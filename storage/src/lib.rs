@@ -8,6 +8,7 @@
 //! 00000000000000000000.log      record batches v2, dense, exactly as on the wire
 //! 00000000000000000000.index    8 bytes an entry:  last offset - base i32 | position i32
 //! 00000000000000000000.timeindex  12 bytes:        timestamp i64 | last offset - base i32
+//! 00000000000000000000.txnindex 34 bytes:  an aborted transaction; absent where there is none
 //! 00000000000000118202.log      the next segment; its name is its base offset
 //! 00000000000000118202.snapshot producer state before that offset
 //! ```
@@ -30,12 +31,13 @@ pub mod producer;
 mod segment;
 pub mod sim;
 mod tail;
+pub mod transaction;
 
 #[cfg(test)]
 pub use config::Planted;
 pub use config::{Durability, LogConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX};
 pub use log::{
-    AppendError, Appended, Cut, CutReason, DiskPlan, Failure, IndexPlan, Log, OpenBatch, OpenError,
+    AbortedPlan, AbortedSearch, AppendError, Appended, Cut, CutReason, DiskPlan, Failure, IndexPlan, Log, OpenBatch, OpenError,
     ReadError, ReadPlan, RecoveryHint, RecoveryReport, SEALED_INDEXES_MAX, TimeAnswer, TimePlan,
     TimeStep,
 };

@@ -7,7 +7,7 @@
 //!
 //! One file per verb: [`append`](append), [`roll`](roll), [`write`](write) (group commit),
 //! [`settle`](settle) (what an op's end means), [`read`](read), [`time`](time),
-//! [`open`](open) and [`scan`](scan) (recovery), [`close`](close), [`truncate`](truncate) (the
+//! [`transactions`](transactions), [`open`](open) and [`scan`](scan) (recovery), [`close`](close), [`truncate`](truncate) (the
 //! end), [`retire`](retire) (the start).
 //!
 //! Invariants: there is always a last segment, the active one, and it alone is appended to;
@@ -26,6 +26,7 @@ mod roll;
 mod scan;
 mod settle;
 mod time;
+mod transactions;
 mod truncate;
 mod walk;
 mod write;
@@ -40,6 +41,7 @@ pub use append::{AppendError, Appended};
 pub use open::{Cut, CutReason, OpenError, RecoveryHint, RecoveryReport};
 pub use read::{DiskPlan, IndexPlan, ReadError, ReadPlan, SEALED_INDEXES_MAX};
 pub use time::{OpenBatch, TimeAnswer, TimePlan, TimeStep};
+pub use transactions::{AbortedPlan, AbortedSearch};
 
 use crate::config::{Durability, LogConfig};
 use crate::epochs::{EpochCache, EpochEnd};
@@ -47,6 +49,7 @@ use crate::ops::{DiskError, FileId, Memory};
 use crate::producer::ProducerTable;
 use crate::segment::Segment;
 use ringlog_wire::Uuid;
+use transactions::Decided;
 
 /// Mid-segment producer snapshots kept: the newest, and the one that the recovery point on disk
 /// may still name.
@@ -118,6 +121,8 @@ pub struct Log<M: Memory> {
     epochs_dirty: bool,
     epochs_in_flight: bool,
     producers: ProducerTable,
+    /// In the order of their markers.
+    decided: VecDeque<Decided>,
     log_start: i64,
     end: i64,
     written: i64,

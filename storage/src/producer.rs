@@ -11,12 +11,16 @@
 //! ```
 //!
 //! Invariants: a producer's batches are of its current epoch, at most [`BATCHES_MAX`], in sequence;
-//! the table never holds more than `producers_max` producers: when it is full the longest silent
-//! ones go, as if they had expired. The table is a fold over the log: `replay` on the same batches
+//! when there are more than `producers_max` producers, the longest silent ones go, as if they had
+//! expired, but never one whose transaction is open: readers of committed records depend on it. New
+//! batches are refused instead, so only a log of another broker, or one marker, goes beyond. The
+//! table is a fold over the log: `replay` on the same batches
 //! gives the same table, wherever the fold starts from a snapshot (which keeps only the last batch
 //! of each producer).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::transaction::{AbortedTxn, Completed, Fields, Marker};
 
 /// Batches remembered per producer: as many as a Kafka client keeps in flight.
 pub const BATCHES_MAX: usize = 5;
@@ -51,6 +55,19 @@ pub struct ProducerBatch {
     pub timestamp: i64,
     /// Whether the batch is part of a transaction.
     pub transactional: bool,
+}
+
+/// Who appends a batch: it decides what is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A client: a batch follows on the one before, and one that is sent again is recognised.
+    #[default]
+    Client,
+    /// A client of transaction version 2: as a client, but a transaction of which the log knows
+    /// nothing begins at sequence 0 (rule 26).
+    ClientOfVersion2,
+    /// A coordinator: its records are numbered by nobody, their epoch alone counts.
+    Coordinator,
 }
 
 /// One remembered batch.
@@ -160,6 +177,15 @@ pub enum ProducerError {
         /// The batch's epoch.
         found: i16,
     },
+    /// INVALID_TXN_STATE: a batch outside of the producer's open transaction (rule 36).
+    InvalidTxnState,
+    /// TRANSACTION_COORDINATOR_FENCED.
+    CoordinatorFenced {
+        /// The epoch of the coordinator that wrote the producer's last marker.
+        current: i32,
+        /// The marker's.
+        found: i32,
+    },
     /// The table is full and every producer in it has a transaction open.
     TableFull,
 }
@@ -172,6 +198,12 @@ impl std::fmt::Display for ProducerError {
             }
             Self::InvalidEpoch { current, found } => {
                 write!(f, "producer epoch {found}, the newest is {current}")
+            }
+            Self::InvalidTxnState => {
+                f.write_str("the batch is not part of the producer's open transaction")
+            }
+            Self::CoordinatorFenced { current, found } => {
+                write!(f, "coordinator epoch {found}, the newest is {current}")
             }
             Self::TableFull => f.write_str("the producer table is full of open transactions"),
         }
@@ -232,6 +264,8 @@ impl std::error::Error for SnapshotError {}
 #[derive(Clone, Debug)]
 pub struct ProducerTable {
     producers: HashMap<i64, ProducerEntry>,
+    /// Open transactions: first offset → producer.
+    open: BTreeMap<i64, i64>,
     producers_max: usize,
 }
 
@@ -239,7 +273,7 @@ impl ProducerTable {
     /// An empty table of at most `producers_max` producers.
     pub fn new(producers_max: usize) -> Self {
         assert!(producers_max > 0, "a table holds at least one producer");
-        Self { producers: HashMap::new(), producers_max }
+        Self { producers: HashMap::new(), open: BTreeMap::new(), producers_max }
     }
 
     /// The number of producers.
@@ -260,19 +294,26 @@ impl ProducerTable {
     /// Forgets everything (the log was truncated: load a snapshot and replay).
     pub fn clear(&mut self) {
         self.producers.clear();
+        self.open.clear();
     }
 
-    /// Whether a client's batch is next, a repetition, or wrong. Changes nothing.
-    pub fn check(&self, batch: &ProducerBatch) -> Result<Verdict, ProducerError> {
+    /// Whether a batch is next, a repetition, or wrong. Changes nothing.
+    pub fn check(&self, batch: &ProducerBatch, origin: Origin) -> Result<Verdict, ProducerError> {
         assert!(batch.producer_id >= 0, "only idempotent batches are checked");
+        let is_coordinator = origin == Origin::Coordinator;
         let Some(entry) = self.producers.get(&batch.producer_id) else {
-            return if self.has_room() {
-                Ok(Verdict::Append)
-            } else {
-                Err(ProducerError::TableFull)
+            let of_version_2 = origin == Origin::ClientOfVersion2 && batch.transactional;
+            return match self.has_room() {
+                _ if of_version_2 && batch.first_sequence != 0 => {
+                    let found = batch.first_sequence;
+                    Err(ProducerError::OutOfOrderSequence { expected: 0, found })
+                }
+                true => Ok(Verdict::Append),
+                false => Err(ProducerError::TableFull),
             };
         };
-        if batch.epoch == entry.epoch
+        if !is_coordinator
+            && batch.epoch == entry.epoch
             && let Some(known) = entry.batches().iter().find(|known| same(known, batch))
         {
             return Ok(Verdict::Duplicate(*known));
@@ -284,11 +325,32 @@ impl ProducerTable {
             Some(last) if batch.epoch == entry.epoch => sequence_after(last.last_sequence, 1),
             _ => 0,
         };
-        if batch.first_sequence != expected {
+        if !is_coordinator && batch.first_sequence != expected {
             let found = batch.first_sequence;
             return Err(ProducerError::OutOfOrderSequence { expected, found });
         }
+        if !batch.transactional && entry.transaction_first_offset.is_some() {
+            return Err(ProducerError::InvalidTxnState);
+        }
         Ok(Verdict::Append)
+    }
+
+    /// Whether a coordinator may write this marker (rule 35). In version 2 it has given the
+    /// producer a new epoch; the same epoch again, with nothing open, is a marker that is written
+    /// again because nobody heard of the first. Changes nothing.
+    pub fn check_marker(&self, marker: &Marker, version: i8) -> Result<(), ProducerError> {
+        let Some(entry) = self.producers.get(&marker.producer_id) else { return Ok(()) };
+        let (current, found) = (entry.epoch, marker.producer_epoch);
+        let is_again = found == current && entry.transaction_first_offset.is_none();
+        let is_new = found > current || is_again || (version < 2 && found == current);
+        if !is_new {
+            return Err(ProducerError::InvalidEpoch { current, found });
+        }
+        let (current, found) = (entry.coordinator_epoch, marker.coordinator_epoch);
+        if found < current {
+            return Err(ProducerError::CoordinatorFenced { current, found });
+        }
+        Ok(())
     }
 
     /// Notes a batch that is now in the log. It was checked, or it comes from the log itself
@@ -306,6 +368,7 @@ impl ProducerTable {
         });
         if batch.transactional && entry.transaction_first_offset.is_none() {
             entry.transaction_first_offset = Some(batch.base_offset);
+            self.open.insert(batch.base_offset, batch.producer_id);
         }
     }
 
@@ -327,18 +390,34 @@ impl ProducerTable {
         }
     }
 
-    /// Notes a transaction's end marker that is now in the log.
-    pub fn update_marker(&mut self, id: i64, epoch: i16, coordinator_epoch: i32, timestamp: i64) {
-        let entry = self.entry(id, epoch, timestamp);
-        entry.begin_epoch(epoch);
+    /// Notes a marker that is now in the log at `offset`, and says which transaction it has ended,
+    /// if one was open here.
+    pub fn update_marker(
+        &mut self,
+        marker: &Marker,
+        offset: i64,
+        timestamp: i64,
+    ) -> Option<Completed> {
+        let producer_id = marker.producer_id;
+        let entry = self.entry(producer_id, marker.producer_epoch, timestamp);
+        entry.begin_epoch(marker.producer_epoch);
         entry.timestamp = timestamp;
-        entry.coordinator_epoch = coordinator_epoch;
-        entry.transaction_first_offset = None;
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        let first_offset = entry.transaction_first_offset.take()?;
+        self.open.remove(&first_offset);
+        let last_stable_offset = self.first_unstable_offset().unwrap_or(offset + 1);
+        let txn = AbortedTxn { producer_id, first_offset, last_offset: offset, last_stable_offset };
+        Some(Completed { txn, committed: marker.committed })
     }
 
-    /// The first offset of the oldest open transaction: nothing from there on is stable.
+    /// The first offset of the oldest open transaction: nothing from there on is decided.
     pub fn first_unstable_offset(&self) -> Option<i64> {
-        self.producers.values().filter_map(|entry| entry.transaction_first_offset).min()
+        self.open.first_key_value().map(|(&offset, _)| offset)
+    }
+
+    /// The open transactions, oldest first: (first offset, producer).
+    pub fn open_transactions(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.open.iter().map(|(&offset, &id)| (offset, id))
     }
 
     /// Drops producers silent for `expiration_ms` (`producer.id.expiration.ms`) with no transaction
@@ -393,7 +472,9 @@ impl ProducerTable {
         table.producers.reserve(count);
         for at in 0..count {
             let (id, entry) = decode_entry(&mut reader).ok_or(SnapshotError::Entry { at })?;
-            if table.producers.insert(id, entry).is_some() {
+            let first = entry.transaction_first_offset;
+            let is_twice = first.is_some_and(|first| table.open.insert(first, id).is_some());
+            if table.producers.insert(id, entry).is_some() || is_twice {
                 return Err(SnapshotError::Entry { at });
             }
         }
@@ -401,8 +482,7 @@ impl ProducerTable {
     }
 
     fn has_room(&self) -> bool {
-        self.producers.len() < self.producers_max
-            || self.producers.values().any(|entry| entry.transaction_first_offset.is_none())
+        self.producers.len() < self.producers_max || self.open.len() < self.producers.len()
     }
 
     fn entry(&mut self, id: i64, epoch: i16, timestamp: i64) -> &mut ProducerEntry {
@@ -412,16 +492,16 @@ impl ProducerTable {
         self.producers.entry(id).or_insert_with(|| ProducerEntry::new(epoch, timestamp))
     }
 
-    /// The longest silent go first; open transactions only when there is nothing else (a log
-    /// written by a broker with a larger table), for then the alternative is not to open the log at
-    /// all.
+    /// The longest silent go first; open transactions never.
     fn make_room(&mut self) {
-        let order =
-            |id: i64, e: &ProducerEntry| (e.transaction_first_offset.is_some(), e.timestamp, id);
-        let mut ages: Vec<_> = self.iter().map(|(id, entry)| order(id, entry)).collect();
-        let evicted = (ages.len() / EVICTED_SHARE).max(1);
+        let closed = self.iter().filter(|(_, entry)| entry.transaction_first_offset.is_none());
+        let mut ages: Vec<_> = closed.map(|(id, entry)| (entry.timestamp, id)).collect();
+        let evicted = (self.producers.len() / EVICTED_SHARE).clamp(1, ages.len().max(1));
+        if ages.is_empty() {
+            return;
+        }
         ages.select_nth_unstable(evicted - 1);
-        for (_, _, id) in &ages[..evicted] {
+        for (_, id) in &ages[..evicted] {
             self.producers.remove(id);
         }
     }
@@ -485,19 +565,6 @@ fn decode_entry(reader: &mut Fields<'_>) -> Option<(i64, ProducerEntry)> {
         entry.push(BatchEntry { last_sequence, last_offset, offset_delta, timestamp });
     }
     Some((id, entry))
-}
-
-/// Fixed-size fields off the front of some bytes.
-struct Fields<'a> {
-    bytes: &'a [u8],
-}
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.bytes.split_first_chunk()?;
-        self.bytes = rest;
-        Some(*field)
-    }
 }
 
 #[cfg(test)]

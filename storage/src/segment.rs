@@ -13,6 +13,7 @@ use ringlog_wire::batch::BatchHeader;
 use crate::index::{IndexError, OffsetIndex, SegmentIndexes, TimeEntry, TimeIndex};
 use crate::ops::{Chunk, FileId};
 use crate::tail::{BatchAt, Tail, block_floor};
+use crate::transaction::{AbortedTxn, encode_index};
 
 /// A segment's files; the log itself goes last when they are removed.
 pub(crate) const SEGMENT_SUFFIXES: [&str; 5] =
@@ -39,6 +40,13 @@ pub(crate) enum Indexes {
     OnDisk,
 }
 
+/// The aborted transactions whose markers lie in a segment, in their order.
+pub(crate) enum AbortedIndex {
+    /// Always of an open segment.
+    Loaded(Vec<AbortedTxn>),
+    OnDisk,
+}
+
 /// See the module.
 pub(crate) struct Segment<C: Chunk> {
     pub file: FileId,
@@ -46,6 +54,7 @@ pub(crate) struct Segment<C: Chunk> {
     /// Bytes of whole batches, in memory or on disk.
     pub size: u64,
     pub indexes: Indexes,
+    pub aborted: AbortedIndex,
     /// The largest timestamp, also while the indexes are on disk.
     pub max_timestamp: TimeEntry,
     /// The first batch's largest timestamp, or -1.
@@ -69,6 +78,7 @@ impl<C: Chunk> Segment<C> {
             size: 0,
             max_timestamp: indexes.max_timestamp(),
             indexes: Indexes::Loaded(Box::new(indexes)),
+            aborted: AbortedIndex::Loaded(Vec::new()),
             first_timestamp: -1,
             created_ms: None,
             has_snapshot: false,
@@ -95,6 +105,37 @@ impl<C: Chunk> Segment<C> {
             Indexes::Loaded(indexes) => Some(indexes),
             Indexes::OnDisk => None,
         }
+    }
+
+    /// The aborted transactions of a segment that is being appended to or sealed.
+    pub fn aborted_mut(&mut self) -> &mut Vec<AbortedTxn> {
+        match &mut self.aborted {
+            AbortedIndex::Loaded(aborted) => aborted,
+            AbortedIndex::OnDisk => panic!("what an open segment aborts is in memory"),
+        }
+    }
+
+    /// The same, to look at.
+    pub fn aborted(&self) -> Option<&[AbortedTxn]> {
+        match &self.aborted {
+            AbortedIndex::Loaded(aborted) => Some(aborted),
+            AbortedIndex::OnDisk => None,
+        }
+    }
+
+    /// The files beside the log of an open segment, as they are now.
+    pub fn index_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let base = self.base_offset;
+        let indexes = self.loaded().expect("the indexes of an open segment are in memory");
+        let mut files = vec![
+            (file_name(base, "index"), indexes.offset.encode()),
+            (file_name(base, "timeindex"), indexes.time.encode()),
+        ];
+        let aborted = self.aborted().expect("what an open segment aborts is in memory");
+        if !aborted.is_empty() {
+            files.push((file_name(base, "txnindex"), encode_index(aborted)));
+        }
+        files
     }
 
     /// Notes a batch that begins at the segment's end; used by append and by recovery alike.

@@ -1,14 +1,15 @@
 //! Questions about many partitions: each goes to the shard that owns its partition, the answers are
 //! gathered, and when the last has come they are handed on in the order of the questions.
 //!
-//! Invariants: every question gets one answer; an owner answers at once, from memory, without
-//! waiting for a disk or a replica; one message per owner and request, whatever the number of
-//! partitions.
+//! Invariants: every question gets one answer; an owner answers at once, from memory, but for
+//! markers, which are answered when every replica has them; one message per owner and request,
+//! whatever the number of partitions.
 
 use std::fmt;
 
 use ringlog_storage::epochs::EpochEnd;
 use ringlog_storage::producer::ProducerEntry;
+use ringlog_storage::transaction::Marker;
 use ringlog_wire::api::describe_producers::ProducerState;
 use ringlog_wire::error::ErrorCode;
 use ringlog_wire::message;
@@ -16,7 +17,8 @@ use ringlog_wire::message;
 use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::config::Advertise;
 use crate::message::{Message, TopicPartition};
-use crate::partition::Advanced;
+use crate::memory::PoolMemory;
+use crate::partition::{Acks, Advanced, Waiter, WaitsFor};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -36,6 +38,8 @@ pub enum Question {
     Producers,
     /// Bytes of its segments.
     Size,
+    /// End a producer's transaction, for a coordinator of that transaction version.
+    WriteMarker { marker: Marker, version: i8 },
 }
 
 /// One question.
@@ -62,6 +66,8 @@ pub enum Answer {
     Size(u64),
     /// Bytes of the data directory's volume, all and free. Asked of no partition.
     Volume(u64, u64),
+    /// To [`Question::WriteMarker`]: it is on every replica.
+    Written,
 }
 
 /// An answer on its way.
@@ -158,23 +164,33 @@ impl Shell {
         questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
         finish: Finish,
     ) -> Key {
-        let mut answers = Vec::with_capacity(questions.len());
+        let answers = vec![Err(ErrorCode::UnknownServerError); questions.len()];
+        let key = self.asks.insert(PendingAsks { answers, outstanding: 1, finish });
         let mut remote: Vec<Vec<Ask>> = vec![Vec::new(); self.shared.config.shards];
         let mut told = 0;
         for (entry, question) in (0..).zip(questions) {
-            answers.push(match question {
-                Err(code) => Err(code),
+            let answer = match question {
+                Err(code) => Some(Err(code)),
                 Ok((of, Place::Remote(shard), question))
                     if self.shared.config.advertise == Advertise::Node =>
                 {
                     remote[shard].push(Ask { entry, of, question });
-                    Err(ErrorCode::UnknownServerError)
+                    None
                 }
-                Ok((_, place, question)) => self.answer_here(core, place, question, &mut told),
-            });
+                Ok((_, place, Question::WriteMarker { marker, version })) => {
+                    self.write_marker(core, (key, entry), place, &marker, version).err().map(Err)
+                }
+                Ok((_, place, question)) => {
+                    Some(self.answer_here(core, place, question, &mut told))
+                }
+            };
+            if let (Some(answer), Some(pending)) = (answer, self.asks.get_mut(key)) {
+                pending.answers[entry as usize] = answer;
+            }
         }
-        let parts = remote.iter().filter(|asks| !asks.is_empty()).count();
-        let key = self.asks.insert(PendingAsks { answers, outstanding: parts + 1, finish });
+        if let Some(pending) = self.asks.get_mut(key) {
+            pending.outstanding += remote.iter().filter(|asks| !asks.is_empty()).count();
+        }
         for (shard, asks) in remote.into_iter().enumerate() {
             if !asks.is_empty() {
                 self.post(core, shard, Message::Ask { request: key, asks });
@@ -195,17 +211,21 @@ impl Shell {
 
     /// Another shard asks about partitions of this one.
     pub(crate) fn asked(&mut self, core: &mut ShardCore, from: usize, request: Key, asks: &[Ask]) {
-        let mut answers = Vec::with_capacity(asks.len());
-        let mut told = 0;
-        for Ask { entry, of, question } in asks {
+        let question = |Ask { of, question, .. }: &Ask| {
             let place = self.topics.with_id(of.topic).and_then(|topic| topic.place(of.index));
-            let result = match place {
-                Some(place) => self.answer_here(core, place, *question, &mut told),
-                None => Err(ErrorCode::UnknownTopicOrPartition),
-            };
-            answers.push(Answered { entry: *entry, result });
-        }
-        self.post(core, from, Message::Answers { request, answers });
+            match place.ok_or(ErrorCode::UnknownTopicOrPartition)? {
+                Place::Remote(_) => Err(ErrorCode::NotLeaderOrFollower),
+                place => Ok((*of, place, *question)),
+            }
+        };
+        let questions = asks.iter().map(question).collect();
+        let entries: Vec<u32> = asks.iter().map(|ask| ask.entry).collect();
+        let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Answers| {
+            let answers = entries.into_iter().zip(answers);
+            let answers = answers.map(|(entry, result)| Answered { entry, result }).collect();
+            shell.post(core, from, Message::Answers { request, answers });
+        };
+        self.ask(core, questions, Box::new(finish));
     }
 
     /// A part of the answers has come.
@@ -215,6 +235,42 @@ impl Shell {
             pending.answers[entry as usize] = result;
         }
         self.asks_done(core, key, 1);
+    }
+
+    /// Writes a marker, and answers the question `entry` of `key` when every replica has it.
+    fn write_marker(
+        &mut self,
+        core: &mut ShardCore,
+        (key, entry): (Key, u32),
+        place: Place,
+        marker: &Marker,
+        version: i8,
+    ) -> Result<(), ErrorCode> {
+        let slot = match place {
+            Place::Open(slot) => slot,
+            Place::Failed => return Err(ErrorCode::KafkaStorageError),
+            Place::Opening | Place::Remote(_) => return Err(ErrorCode::NotLeaderOrFollower),
+        };
+        let now_ms = core.wall_ms();
+        let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed);
+        let partition = &mut hosted.ok_or(ErrorCode::NotLeaderOrFollower)?.partition;
+        let (memory, mut advanced) = (&mut PoolMemory(core.pool()), Advanced::default());
+        let appended = partition.append_marker(now_ms, memory, marker, version, &mut advanced)?;
+        let waiter = Waiter {
+            what: WaitsFor::Marker,
+            shard: self.shard,
+            request: key,
+            entry,
+            base_offset: appended.base_offset,
+            log_append_time: -1,
+        };
+        partition.wait(Acks::All, appended.last_offset + 1, waiter);
+        if let Some(pending) = self.asks.get_mut(key) {
+            pending.outstanding += 1;
+        }
+        self.tell(core, slot, &mut advanced);
+        self.touch(slot);
+        Ok(())
     }
 
     /// `told` counts the producers told so far.
@@ -256,6 +312,7 @@ impl Shell {
                 Ok(Answer::Producers(found))
             }
             Question::Size => Ok(Answer::Size(partition.log.size_bytes())),
+            Question::WriteMarker { .. } => unreachable!("a marker is answered later"),
         }
     }
 }

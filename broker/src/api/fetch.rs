@@ -1,6 +1,5 @@
 //! Fetch · key 1 · v4–18.  v12: diverging epochs (KIP-595).  v13: topics by id.  v16: who leads
-//! instead (KIP-951). Not done yet: followers, read_committed beyond "nothing is transactional
-//! here", so the last stable offset is the high watermark.
+//! instead (KIP-951). Not done yet: followers.
 //!
 //! The path: one *pass* reads what there is, from each partition's memory, from its files, or from
 //! the owner's shard; if that is not enough yet, the fetch watches its partitions and another pass
@@ -9,6 +8,7 @@
 //! A fetch that another shard asks for is the same thing with another [`Origin`]; one that goes on
 //! with a session (KIP-227) looks at less ([`sessions`]).
 
+mod aborted;
 mod enough;
 mod sessions;
 
@@ -30,7 +30,7 @@ use crate::config::Advertise;
 use crate::fetch_session::{EPOCH_FIRST, EPOCH_LAST};
 use crate::message::{FetchAsk, FetchPart, Fetched, Message, TopicPartition};
 use crate::metadata::names::TOPIC_NAME_BYTES_MAX;
-use crate::partition::{SessionWatcher, TopicName, Watcher};
+use crate::partition::{Isolation, SessionWatcher, TopicName, Watcher};
 use crate::session::{OUTPUT_PER_CONNECTION_MAX, Reply};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell, within_a_read};
 use crate::slab::Key;
@@ -91,8 +91,8 @@ pub struct PendingFetch {
     pass: u32,
     bytes_min: usize,
     bytes_max: usize,
-    /// It reads what is committed (isolation level 1), and is told of aborted transactions.
-    is_committed: bool,
+    /// Which records it wants to see; whose reads what is committed is told of aborted transactions.
+    isolation: Isolation,
     deadline: Instant,
     /// No pass begins before, but for the deadline's.
     rests_until: Instant,
@@ -109,7 +109,7 @@ impl PendingFetch {
             return true;
         }
         let counted = self.asks.iter().zip(&self.results);
-        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it)).sum();
+        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it, self.isolation)).sum();
         bytes >= self.bytes_min
     }
 }
@@ -141,7 +141,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             Ok(Some(session)) => Reader::Session(session),
             Ok(None) => Reader::Sessionless,
             Err(code) => {
-                return Outcome::Reply(reply(to, (code, 0), false, &[], Vec::new(), shell));
+                let isolation = Isolation::Uncommitted;
+                return Outcome::Reply(reply(to, (code, 0), isolation, &[], Vec::new(), shell));
             }
         },
     };
@@ -180,7 +181,7 @@ fn plan(
         pass: 0,
         bytes_min: at_least_0(view.min_bytes()).min(bytes_max),
         bytes_max,
-        is_committed: view.isolation_level() == 1,
+        isolation: Isolation::of(view.isolation_level()),
         deadline: core.now() + wait,
         rests_until: core.now(),
         woken: false,
@@ -316,10 +317,10 @@ impl Shell {
         pending.woken = false;
         let pass = pending.pass;
         let asks = std::mem::take(&mut pending.asks);
-        let bytes_max = pending.bytes_max;
+        let (bytes_max, isolation) = (pending.bytes_max, pending.isolation);
         let mut left = bytes_max;
         let mut results = Vec::with_capacity(asks.len());
-        let mut reads = Vec::new();
+        let (mut reads, mut searches) = (Vec::new(), Vec::new());
         let mut remote: Vec<(usize, Vec<FetchAsk>)> = Vec::new();
         let mut found = false;
         for (at, (ask, place)) in asks.iter().enumerate() {
@@ -335,13 +336,16 @@ impl Shell {
                 }
                 place => {
                     let bytes_max = ask.bytes_max.min(left);
-                    let (result, read) = self.fetch_partition(ask, place, bytes_max, !found);
+                    let (mut result, read) =
+                        self.fetch_partition(ask, place, isolation, bytes_max, !found);
                     left = left.saturating_sub(result.bytes());
                     found |= result.bytes() > 0 || read.is_some();
                     if let Some(plan) = read {
                         left = left.saturating_sub(bytes_at_most(&plan, bytes_max));
-                        let upto = result.high_watermark;
+                        let upto = result.readable(isolation);
                         reads.push((at, ask.offset, upto, bytes_max, place, plan));
+                    } else if let Some(next) = self.add_aborted(ask, place, isolation, &mut result) {
+                        searches.push((at, ask.offset, place, next));
                     }
                     result
                 }
@@ -352,20 +356,24 @@ impl Shell {
         pending.rests_until = core.now() + rest_after(asks.len(), reader);
         pending.asks = asks;
         pending.results = results;
-        pending.outstanding = reads.len() + remote.len();
+        pending.outstanding = reads.len() + remote.len() + searches.len();
         let session = match reader {
             Reader::Session(session) => Some(session),
             _ => None,
         };
         for (shard, asks) in remote {
             // Each owner reads within the whole answer's limit; what is too much is dropped later.
-            let part = FetchPart { request: key, pass, bytes_max, session, asks };
+            let part = FetchPart { request: key, pass, bytes_max, isolation, session, asks };
             self.post(core, shard, Message::Fetch(part));
         }
         for (at, from, upto, bytes_max, place, plan) in reads {
             let Ok(Place::Open(slot)) = place else { continue };
             let purpose = ReadFor::Fetch { request: key, pass, at, from, upto, bytes_max };
             self.start_read(core, ColdRead { slot, purpose, plan });
+        }
+        for (at, offset, place, next) in searches {
+            let Ok(Place::Open(slot)) = place else { continue };
+            self.read_aborted(core, (key, pass, at), (offset, slot), next);
         }
         if self.fetches.get(key).is_some_and(|p| p.pass == pass && p.outstanding == 0) {
             self.fetch_pass_done(core, key);
@@ -377,6 +385,7 @@ impl Shell {
         &self,
         ask: &FetchAsk,
         place: Result<Place, ErrorCode>,
+        isolation: Isolation,
         bytes_max: usize,
         min_one: bool,
     ) -> (Fetched, Option<ReadPlan<Slice>>) {
@@ -396,6 +405,7 @@ impl Shell {
         }
         let mut result = Fetched {
             high_watermark: partition.high_watermark(),
+            last_stable: partition.last_stable_offset(),
             log_start: partition.log.log_start_offset(),
             ..Fetched::error(ask, ErrorCode::None)
         };
@@ -403,7 +413,7 @@ impl Shell {
         if result.diverging.is_some() {
             return (result, None);
         }
-        match partition.read(ask.offset, bytes_max, min_one) {
+        match partition.read(ask.offset, isolation, bytes_max, min_one) {
             Ok(ReadPlan::Empty) => (result, None),
             Ok(ReadPlan::Memory { slices, .. }) => {
                 result.slices = slices;
@@ -431,6 +441,7 @@ impl Shell {
                     pending.deadline = core.now();
                 }
                 pending.results[at].slices = slices;
+                return self.search_aborted(core, (request, pass, at));
             }
             Err(code) => pending.results[at] = Fetched::error(&pending.asks[at].0, code),
         }
@@ -477,7 +488,7 @@ impl Shell {
         }
         self.deadlines.insert((deadline, key));
         if let Some(pending) = self.fetches.get_mut(key) {
-            pending.results.iter_mut().for_each(|result| result.slices.clear());
+            pending.results.iter_mut().for_each(|result| result.clear());
         }
     }
 
@@ -550,7 +561,7 @@ impl Shell {
         }
         // A client that does not read gets no more memory to hold on to: an empty answer is legal.
         if self.output_of(core, to.conn) >= OUTPUT_PER_CONNECTION_MAX {
-            results.iter_mut().for_each(|result| result.slices.clear());
+            results.iter_mut().for_each(|result| result.clear());
         }
         self.count_fetched(&pending.asks, &results);
         let (topics, results, session) = match pending.reader {
@@ -563,13 +574,13 @@ impl Shell {
         };
         let gone = session == 0 && matches!(pending.reader, Reader::Session(_));
         let error = if gone { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
-        let reply = reply(to, (error, session), pending.is_committed, &topics, results, self);
+        let reply = reply(to, (error, session), pending.isolation, &topics, results, self);
         self.reply(core, to.conn, to.sequence, Some(reply));
     }
 
     /// Another shard's fetch wants these partitions of this shard.
     pub(crate) fn fetch_for(&mut self, core: &mut ShardCore, shard: usize, part: FetchPart) {
-        let FetchPart { request, pass, bytes_max, session, asks } = part;
+        let FetchPart { request, pass, bytes_max, isolation, session, asks } = part;
         let place = |ask: &FetchAsk| {
             let topic = self.topics.with_id(ask.from.topic).ok_or(ErrorCode::UnknownTopicId)?;
             topic.place(ask.from.index).ok_or(ErrorCode::UnknownTopicOrPartition)
@@ -580,7 +591,7 @@ impl Shell {
             reader: Reader::Sessionless,
             topics: Vec::new(),
             bytes_max,
-            is_committed: false,
+            isolation,
             asks: asks.into_iter().zip(places).collect(),
             results: Vec::new(),
             outstanding: 0,
@@ -669,7 +680,7 @@ fn within(
     for (result, (ask, _)) in results.iter_mut().zip(asks) {
         let bytes = result.bytes();
         if found && bytes > left.min(ask.bytes_max) {
-            result.slices.clear();
+            result.clear();
             continue;
         }
         found |= bytes > 0;
@@ -681,7 +692,7 @@ fn within(
 fn reply(
     to: ReplyTo,
     (error, session): (ErrorCode, i32),
-    is_committed: bool,
+    isolation: Isolation,
     topics: &[(Arc<TopicName>, usize)],
     results: Vec<Fetched>,
     shell: &Shell,
@@ -691,6 +702,7 @@ fn reply(
     let mut writer = ResponseWriter::new(to.version, 0, error, session, topics.len(), &mut out);
     let mut splices = Vec::new();
     let mut leaders = Vec::new();
+    let is_committed = isolation == Isolation::Committed;
     let mut results = results.into_iter();
     for (topic, count) in topics {
         writer.topic(&topic.name, topic.id, *count);
@@ -701,12 +713,14 @@ fn reply(
                 _ => None,
             };
             leaders.extend(leader.map(|(id, _)| id));
+            let aborted = fetched.aborted.iter().map(|txn| (txn.producer_id, txn.first_offset));
+            let aborted: Vec<_> = aborted.collect();
             let result = PartitionResult {
-                last_stable_offset: fetched.high_watermark,
+                last_stable_offset: fetched.last_stable,
                 log_start_offset: fetched.log_start,
                 high_watermark: fetched.high_watermark,
                 // An empty list and none are not the same to readers (rule 49b).
-                aborted_transactions: is_committed.then_some(&[]),
+                aborted_transactions: is_committed.then_some(&aborted[..]),
                 diverging_epoch: fetched.diverging,
                 current_leader: leader,
                 ..PartitionResult::error(index, fetched.error)

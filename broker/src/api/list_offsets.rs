@@ -2,7 +2,8 @@
 //! v8: -4.  v9: -5. v11: -6.
 //!
 //! Nothing is tiered, so -4 is the earliest offset and -5, -6 are "none" (rule 55). A time is
-//! answered by the first record at or after it, or by -1 without an error (rule 56). What is not in
+//! answered by the first record at or after it, or by -1 without an error (rule 56). Readers of
+//! committed records are told of nothing at or after the last stable offset. What is not in
 //! memory is read from the index and the segment, step by step, without waiting; a compressed batch
 //! is opened on the helper thread. A search ends with its client's connection.
 
@@ -22,7 +23,7 @@ use ringlog_wire::error::ErrorCode;
 use super::{Outcome, PARTITIONS_MAX, ReplyTo, Request};
 use crate::config::Advertise;
 use crate::message::{Message, OffsetAsk, OffsetFound, TopicPartition};
-use crate::partition::read_error;
+use crate::partition::{Isolation, read_error};
 use crate::shell::{ColdRead, ReadFor, ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
@@ -70,6 +71,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let mut topics = Vec::with_capacity(view.topics.len());
     let mut asks = Vec::new();
     let mut places = Vec::new();
+    let isolation = Isolation::of(view.isolation_level);
     let twice = named_twice(&view);
     let mut told = HashSet::new();
     for topic in &view.topics {
@@ -93,6 +95,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
                 of,
                 leader_epoch: partition.current_leader_epoch,
                 timestamp: partition.timestamp,
+                isolation,
             });
             let place = known.and_then(|topic| topic.place(index));
             places.push(match place {
@@ -203,7 +206,8 @@ impl Shell {
         let hosted = self.logs.get(slot).ok_or(ErrorCode::NotLeaderOrFollower)?;
         let partition = &hosted.partition;
         partition.check_epoch(ask.leader_epoch)?;
-        let (start, high) = (partition.log.log_start_offset(), partition.high_watermark());
+        let start = partition.log.log_start_offset();
+        let high = partition.readable_offset(ask.isolation);
         // The present epoch begins at the end of the log, with or without a record.
         let epoch_at = |offset| match partition.log.epochs().epoch_for_offset(offset) {
             None if offset == partition.log.end_offset() => partition.leader_epoch,

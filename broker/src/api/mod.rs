@@ -50,6 +50,7 @@ pub mod produce;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod update_features;
+pub mod write_txn_markers;
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
@@ -244,6 +245,7 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         24 => add_partitions_to_txn::handle(shell, core, request),
         25 => add_offsets_to_txn::handle(shell, core, request),
         26 => end_txn::handle(shell, core, request),
+        27 => write_txn_markers::handle(shell, core, request),
         28 => txn_offset_commit::handle(shell, core, request),
         32 => describe_configs::handle(shell, core, request),
         33 => alter_configs::replace(shell, core, request),

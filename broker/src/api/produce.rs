@@ -1,11 +1,14 @@
 //! Produce · key 0 · v3–13, advertised from 0 (rule 5).  v8: error messages.  v10: who leads
-//! instead (KIP-951). v13: topics by id.  Not done: transactions.
+//! instead (KIP-951).  v12: transactions of version 2.  v13: topics by id.
 //!
 //! The path: walk the request in place → for each partition, check the batch, append it to its log
 //! (here, or on the owner's shard over the bus) → wait until each is durable → answer in one piece.
 //! acks = 0 is answered by silence, and by closing the connection when anything went wrong (rule
 //! 11). What all batches of a request open to is bounded on each shard by [`INFLATED_BYTES_MAX`],
-//! and counts as the connection's share of the turn.
+//! and counts as the connection's share of the turn. A batch that begins a transaction in its
+//! partition waits for the transaction's coordinator first ([`verify`]).
+
+pub mod verify;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +17,7 @@ use ringlog_shard::ConnId;
 use ringlog_wire::api::produce::{
     PartitionResult, RecordError, RequestView, ResponseWriter, TopicView,
 };
+use ringlog_storage::producer::Origin;
 use ringlog_wire::batch::INFLATED_BYTES_MAX;
 use ringlog_wire::error::ErrorCode;
 
@@ -22,11 +26,12 @@ use crate::config::Advertise;
 use crate::memory::PoolMemory;
 use crate::message::{Message, ProduceFor, ProducePart, Produced, TopicPartition};
 use crate::metadata::names;
-use crate::partition::{Acks, TopicName, Waiter};
+use crate::partition::{Acks, Guard, TopicName, Waiter, WaitsFor};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
 use crate::validate::{self, Around, Refusal};
+use verify::{Unverified, VERSION_2_FROM, producers_of};
 
 /// One node keeps one replica of each partition.
 const REPLICAS_IN_SYNC: i32 = 1;
@@ -97,11 +102,15 @@ struct Terms {
     version: i16,
     /// Records that its refusals may still name.
     problems_left: usize,
+    transactional_id: Option<Arc<str>>,
+    /// What waits for the transaction's coordinator.
+    unverified: Vec<Unverified>,
 }
 
 impl Terms {
-    fn new(acks: Acks, version: i16) -> Terms {
-        Terms { acks, version, problems_left: RECORD_ERRORS_MAX }
+    fn new(acks: Acks, version: i16, transactional_id: Option<Arc<str>>) -> Terms {
+        let (problems_left, unverified) = (RECORD_ERRORS_MAX, Vec::new());
+        Terms { acks, version, problems_left, transactional_id, unverified }
     }
 }
 
@@ -112,6 +121,8 @@ struct Plan {
     key: Key,
     terms: Terms,
     refusal: Option<Refusal>,
+    /// The reason, if it goes before whether a partition is there.
+    refused_first: bool,
     /// Kafka's own tools may write to the coordinators' topics (rule 24).
     is_admin: bool,
     /// Parts for other shards, by shard.
@@ -136,12 +147,15 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         waiting: 0,
         deadline: core.now() + Duration::from_millis(timeout_ms),
     };
+    let refused_first = refuse_transaction(&view);
+    let transactional_id = view.transactional_id().map(Arc::from);
     let mut plan = Plan {
-        terms: Terms::new(pending.acks, request.version),
+        terms: Terms::new(pending.acks, request.version, transactional_id),
         pending,
         key: shell.produces.next_key(),
         is_admin: request.client_id == Some("__admin_client"),
-        refusal: refuse_all(&view),
+        refused_first: refused_first.is_some(),
+        refusal: refused_first.or_else(|| refuse_all(&view)),
         remote: Vec::new(),
     };
     shell.codecs.allow(INFLATED_BYTES_MAX);
@@ -154,15 +168,18 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     {
         session.share.charge(opened as usize);
     }
-    let Plan { pending, key, remote, terms: Terms { version, .. }, .. } = plan;
+    let Plan { pending, key, remote, mut terms, .. } = plan;
     let on_behalf = match pending.acks {
         Acks::None => ProduceFor::Nobody(request.conn),
         acks => ProduceFor::Request(key, acks),
     };
     let outcome = finish(shell, pending, key);
     for (shard, parts) in remote {
-        shell.post(core, shard, Message::Produce { on_behalf, version, parts });
+        let transactional_id = terms.transactional_id.clone();
+        let version = terms.version;
+        shell.post(core, shard, Message::Produce { on_behalf, version, transactional_id, parts });
     }
+    shell.verify(core, on_behalf, &mut terms);
     outcome
 }
 
@@ -180,9 +197,21 @@ fn refuse_all(view: &RequestView<'_>) -> Option<Refusal> {
     if acks_of(view.acks()).is_none() {
         return Some((ErrorCode::InvalidRequiredAcks, "acks must be 0, 1 or -1.").into());
     }
-    if view.transactional_id().is_some() {
-        let why = "This broker does not serve transactions yet.";
-        return Some((ErrorCode::InvalidTxnState, why).into());
+    None
+}
+
+/// What a request with transactional records must have: a transactional id, and one producer. K:
+/// `KafkaApis.handleProduceRequest`, `ReplicaManager.handleProduceAppend`.
+fn refuse_transaction(view: &RequestView<'_>) -> Option<Refusal> {
+    let records = view.topics().flat_map(|topic| topic.partitions()).map(|it| it.records);
+    let (is_transactional, _, several) = producers_of(records);
+    if is_transactional && view.transactional_id().is_none() {
+        let why = "Transactional records need a transactional id.";
+        return Some((ErrorCode::TransactionalIdAuthorizationFailed, why).into());
+    }
+    if several {
+        let why = "The transactional records are of more than one producer.";
+        return Some((ErrorCode::InvalidProducerIdMapping, why).into());
     }
     None
 }
@@ -232,6 +261,9 @@ impl Shell {
             let place = topic.as_ref().and_then(|topic| topic.place(index));
             // What is not there is not there, whatever else is wrong.
             let entry = match (place, &refusal) {
+                (_, Some(refusal)) if plan.refused_first => {
+                    Entry::refused_for(index, refusal.clone())
+                }
                 (None, _) if by_id && topic.is_none() => {
                     Entry::refused(index, ErrorCode::UnknownTopicId)
                 }
@@ -260,13 +292,14 @@ impl Shell {
         match place {
             Place::Open(slot) => {
                 let waiter = Waiter {
+                    what: WaitsFor::Produce,
                     shard: self.shard,
                     request: plan.key,
                     entry,
                     base_offset: -1,
                     log_append_time: -1,
                 };
-                match self.append(core, slot, &mut plan.terms, records, waiter) {
+                match self.append(core, slot, &mut plan.terms, records, waiter, None) {
                     Ok(()) if acks == Acks::None => Entry::done(to.index),
                     Ok(()) => Entry::waiting(to.index),
                     Err(refusal) => {
@@ -297,6 +330,8 @@ impl Shell {
     }
 
     /// Checks one partition's records and appends them; `waiter` hears of it when they are durable.
+    /// Those that wait for a coordinator first are left in `terms`, but for those that come with
+    /// its answer under the guard `verified`.
     fn append(
         &mut self,
         core: &mut ShardCore,
@@ -304,9 +339,10 @@ impl Shell {
         terms: &mut Terms,
         records: Option<&[u8]>,
         waiter: Waiter,
+        verified: Option<Guard>,
     ) -> Result<(), Refusal> {
         let left = self.codecs.left();
-        let appended = self.check_and_append(core, slot, terms, records, waiter);
+        let appended = self.check_and_append(core, slot, terms, records, waiter, verified);
         if self.codecs.left() != left || appended.is_err() {
             // The log has taken the batch: what it was opened in may go.
             self.codecs.trim();
@@ -321,11 +357,12 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         slot: Key,
-        terms: &Terms,
+        terms: &mut Terms,
         records: Option<&[u8]>,
         waiter: Waiter,
+        verified: Option<Guard>,
     ) -> Result<(), Refusal> {
-        let Terms { acks, version: produce_version, problems_left: problems_max } = *terms;
+        let Terms { acks, version: produce_version, problems_left: problems_max, .. } = *terms;
         let gone = (ErrorCode::NotLeaderOrFollower, "The partition is being closed.");
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed).ok_or(gone)?;
         let partition = &mut hosted.partition;
@@ -337,11 +374,27 @@ impl Shell {
         let rules = &partition.rules;
         let around = Around { rules, produce_version, now_ms, problems_max };
         let batch = validate::check(records, around, &mut self.codecs)?;
-        let appended = partition
-            .append(now_ms, &mut PoolMemory(core.pool()), &batch)
-            .map_err(|error| (error, "The log did not take the batch."))?;
+        let header = *batch.header();
+        let memory = &mut PoolMemory(core.pool());
+        let appended = match verified {
+            None if !partition.transaction_is_verified(&header) => {
+                let why = "Too many transactions are being verified.";
+                let guard = partition.begin_verification(&header).map_err(|code| (code, why))?;
+                let producer = (header.producer_id, header.producer_epoch);
+                let (of, records) = (hosted.of, records.unwrap_or_default().to_vec());
+                let batch = Unverified { slot, of, waiter, guard, producer, records };
+                return self.park_unverified(terms, batch);
+            }
+            None => partition.append(now_ms, memory, &batch),
+            Some(guard) => {
+                let is_second = produce_version >= VERSION_2_FROM;
+                let origin = if is_second { Origin::ClientOfVersion2 } else { Origin::Client };
+                partition.append_verified((guard, origin), now_ms, memory, &batch)
+            }
+        };
+        let appended = appended.map_err(|error| (error, "The log did not take the batch."))?;
         let records = (appended.last_offset + 1 - appended.base_offset) as u64;
-        hosted.counts.appended(records, batch.header().size());
+        hosted.counts.appended(records, header.size());
         let waiter = Waiter {
             base_offset: appended.base_offset,
             log_append_time: appended.log_append_time,
@@ -358,7 +411,7 @@ impl Shell {
         core: &mut ShardCore,
         from: usize,
         on_behalf: ProduceFor,
-        version: i16,
+        (version, transactional_id): (i16, Option<Arc<str>>),
         parts: Vec<ProducePart>,
     ) {
         let (request, acks) = match on_behalf {
@@ -366,15 +419,21 @@ impl Shell {
             ProduceFor::Nobody(_) => (Key::from_u64(0), Acks::None),
         };
         let mut results = Vec::new();
-        let mut terms = Terms::new(acks, version);
+        let mut terms = Terms::new(acks, version, transactional_id);
         self.codecs.allow(INFLATED_BYTES_MAX);
         for ProducePart { entry, to, records } in parts {
             let place = self.topics.with_id(to.topic).and_then(|topic| topic.place(to.index));
-            let waiter =
-                Waiter { shard: from, request, entry, base_offset: -1, log_append_time: -1 };
+            let waiter = Waiter {
+                what: WaitsFor::Produce,
+                shard: from,
+                request,
+                entry,
+                base_offset: -1,
+                log_append_time: -1,
+            };
             let appended = match place {
                 Some(Place::Open(slot)) => {
-                    self.append(core, slot, &mut terms, Some(&records), waiter)
+                    self.append(core, slot, &mut terms, Some(&records), waiter, None)
                 }
                 Some(Place::Failed) => Err((ErrorCode::KafkaStorageError, "").into()),
                 _ => Err((ErrorCode::NotLeaderOrFollower, "").into()),
@@ -385,6 +444,7 @@ impl Shell {
                 results.push(Produced::failed(entry, refusal.code, Some(Box::new(refusal))));
             }
         }
+        self.verify(core, on_behalf, &mut terms);
         let Some(first) = results.first() else { return };
         let message = match on_behalf {
             ProduceFor::Request(request, _) => Message::Produced { request, results },

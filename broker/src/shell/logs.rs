@@ -14,12 +14,13 @@ use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHin
 use ringlog_wire::error::ErrorCode;
 
 use super::files::disk_error;
+use crate::api::asks::{Answer, Answered};
 use super::{DiskWork, Seat, ShardCore, Shell};
 use crate::config::Io;
 use crate::memory::{LogMemory, LogWrite};
 use crate::message::{Message, Produced, TopicPartition};
 use crate::metrics::{DiskKindOf, TopicCounters};
-use crate::partition::{Advanced, Partition, SessionWatcher, Waiter, Watcher};
+use crate::partition::{Advanced, Partition, SessionWatcher, Waiter, WaitsFor, Watcher};
 use crate::slab::Key;
 use crate::topics::Place;
 
@@ -127,14 +128,22 @@ impl Shell {
         let is_controller = self.seat.as_ref().is_some_and(|seat| seat.slot() == slot);
         if is_controller {
             advanced.acknowledged.clear();
+            advanced.ended.clear();
             return self.controller_progress(core);
         }
+        // The place where a coordinator whose log this is would hear of them.
+        advanced.ended.clear();
         let log_start = match self.logs.get(slot) {
             Some(hosted) => hosted.partition.log.log_start_offset(),
             None => -1,
         };
         for (waiter, error) in advanced.acknowledged.drain(..) {
-            let Waiter { shard, request, entry, base_offset, log_append_time } = waiter;
+            let Waiter { what, shard, request, entry, base_offset, log_append_time } = waiter;
+            if what == WaitsFor::Marker {
+                let result = if error.is_none() { Ok(Answer::Written) } else { Err(error) };
+                self.answered(core, request, vec![Answered { entry, result }]);
+                continue;
+            }
             let result = match error.is_none() {
                 true => Produced {
                     entry,

@@ -40,6 +40,7 @@ pub(crate) use reads::{Searches, within_a_read};
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
+use crate::api::produce::verify::PendingVerification;
 use crate::api::{PendingAsks, PendingControl, PendingOffsets, ReplyTo};
 use crate::config::Config;
 use crate::connections::Connections;
@@ -96,6 +97,10 @@ pub struct Shell {
     pub(crate) logs: Slab<Hosted>,
     pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
     pub(crate) produces: Slab<PendingProduce>,
+    /// What is asked of transactions' coordinators before records are appended.
+    pub(crate) verifications: Slab<PendingVerification>,
+    /// Bytes of records that wait for that.
+    pub(crate) verifying_bytes: usize,
     /// What compressed batches are opened with, one at a time.
     pub(crate) codecs: Codecs,
     pub(crate) fetches: Slab<PendingFetch>,
@@ -176,6 +181,8 @@ impl Shell {
             logs: Slab::default(),
             sessions: HashMap::new(),
             produces: Slab::default(),
+            verifications: Slab::default(),
+            verifying_bytes: 0,
             codecs: Codecs::new(),
             fetches: Slab::default(),
             fetch_sessions: crate::fetch_session::Sessions::default(),
@@ -255,8 +262,8 @@ impl Shell {
 
     fn handle_message(&mut self, core: &mut ShardCore, from: usize, message: Message) {
         match message {
-            Message::Produce { on_behalf, version, parts } => {
-                self.produce_for(core, from, on_behalf, version, parts);
+            Message::Produce { on_behalf, version, transactional_id, parts } => {
+                self.produce_for(core, from, on_behalf, (version, transactional_id), parts);
             }
             Message::Unheard { conn, error } => self.produce_unheard(core, conn, error),
             Message::Produced { request, results } => self.produced(core, request, results),

@@ -8,7 +8,7 @@ use std::io;
 
 use ringlog_shard::buf::{ReadBuf, Slice};
 use ringlog_shard::fs::{File, OpenMode};
-use ringlog_storage::{DiskPlan, FileId, IndexPlan, OpenBatch, ReadError, ReadPlan, TimeAnswer};
+use ringlog_storage::{AbortedPlan, AbortedSearch, DiskPlan, FileId, IndexPlan, OpenBatch, ReadError, ReadPlan, TimeAnswer};
 use ringlog_wire::batch::{BatchError, Codecs};
 use ringlog_wire::error::ErrorCode;
 
@@ -83,6 +83,8 @@ pub enum BlockingRead {
     Large(DiskPlan, io::Result<Vec<u8>>),
     /// What a compressed batch says to a search by time: an answer, or where to go on.
     Searched(Result<Result<TimeAnswer, i64>, BatchError>),
+    /// A segment's index of aborted transactions.
+    Aborted(AbortedSearch, AbortedPlan, io::Result<Vec<u8>>),
 }
 
 /// Cuts a first attempt to what one read buffer holds: whole batches of it are an answer. A batch
@@ -165,6 +167,26 @@ impl Shell {
         Self::read_blocking(core, read, job);
     }
 
+    /// Reads a segment's index of aborted transactions.
+    pub(crate) fn read_aborted_index(
+        &mut self,
+        core: &mut ShardCore,
+        read: ColdRead,
+        search: AbortedSearch,
+        plan: AbortedPlan,
+    ) {
+        let path = self.logs.get(read.slot).map(|it| it.partition.log.dir().join(&plan.path));
+        let data = self.shared.data.clone();
+        let job = move || {
+            let bytes = match path {
+                Some(path) => data.read_file(path),
+                None => Err(io::ErrorKind::NotFound.into()),
+            };
+            BlockingRead::Aborted(search, plan, bytes)
+        };
+        Self::read_blocking(core, read, job);
+    }
+
     /// A batch larger than a read buffer: rare enough for the helper thread.
     fn read_large(&mut self, core: &mut ShardCore, read: ColdRead, plan: DiskPlan) {
         if !may_read(core, plan.bytes) {
@@ -231,11 +253,16 @@ impl Shell {
             self.batch_searched(core, read, found);
             return self.search_ended(core);
         }
+        if let BlockingRead::Aborted(search, plan, bytes) = result {
+            return self.aborted_came(core, &read, (search, plan), bytes);
+        }
         let Some(hosted) = self.logs.get_mut(read.slot) else {
             return self.end_read(core, read.purpose, Err(ErrorCode::NotLeaderOrFollower));
         };
         match result {
-            BlockingRead::Searched(_) => unreachable!("it was just handled"),
+            BlockingRead::Searched(_) | BlockingRead::Aborted(..) => {
+                unreachable!("it was just handled")
+            }
             // Its space would not be free before this handle goes.
             BlockingRead::File(id, Ok(_)) if hosted.partition.log.is_retired(id) => {
                 self.read_again(core, read);

@@ -5,8 +5,9 @@ use ringlog_wire::batch::{Batch, BatchHeader, TimestampType};
 use super::Log;
 use crate::index::NO_TIMESTAMP;
 use crate::ops::Memory;
-use crate::producer::{ProducerBatch, ProducerError, ProducerTable, Verdict};
+use crate::producer::{Origin, ProducerBatch, ProducerError, ProducerTable, Verdict};
 use crate::tail::BatchAt;
+use crate::transaction::{Completed, Marker};
 
 /// Where a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,18 +78,23 @@ pub(crate) fn producer_batch(header: &BatchHeader, base_offset: i64) -> Producer
     }
 }
 
-/// Notes a batch that is in the log.
-pub(crate) fn note_producer(table: &mut ProducerTable, header: &BatchHeader, base_offset: i64) {
+/// Notes a batch that is in the log, with what it says if it is a transaction's marker; gives back
+/// the transaction that this has ended.
+pub(crate) fn note_producer(
+    table: &mut ProducerTable,
+    header: &BatchHeader,
+    marker: Option<&Marker>,
+) -> Option<Completed> {
     if header.producer_id < 0 || header.producer_epoch < 0 || header.last_offset_delta < 0 {
-        return;
+        return None;
     }
     if header.is_control() {
-        let (id, epoch) = (header.producer_id, header.producer_epoch);
-        let coordinator_epoch = table.get(id).map_or(-1, |entry| entry.coordinator_epoch);
-        table.update_marker(id, epoch, coordinator_epoch, header.max_timestamp);
-    } else if header.base_sequence >= 0 {
-        table.update(&producer_batch(header, base_offset));
+        return table.update_marker(marker?, header.base_offset, header.max_timestamp);
     }
+    if header.base_sequence >= 0 {
+        table.update(&producer_batch(header, header.base_offset));
+    }
+    None
 }
 
 impl<M: Memory> Log<M> {
@@ -101,14 +107,25 @@ impl<M: Memory> Log<M> {
         batch: &Batch<'_>,
         leader_epoch: i32,
     ) -> Result<Appended, AppendError> {
-        if self.failure.is_some() {
-            return Err(AppendError::Failed);
-        }
+        self.append_from(Origin::Client, now_ms, memory, batch, leader_epoch)
+    }
+
+    /// The same for a batch of this origin. Whether a batch may begin a transaction is the caller's
+    /// to know: only the transaction's coordinator can say it.
+    pub fn append_from(
+        &mut self,
+        origin: Origin,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+        leader_epoch: i32,
+    ) -> Result<Appended, AppendError> {
         let header = *batch.header();
         self.check_batch(&header, leader_epoch)?;
-        if header.has_producer_id() && !header.is_control() {
+        assert!(!header.is_control() || !header.has_producer_id(), "markers have their own way in");
+        if header.has_producer_id() {
             let known = producer_batch(&header, self.end);
-            match self.producers.check(&known).map_err(AppendError::Producer)? {
+            match self.producers.check(&known, origin).map_err(AppendError::Producer)? {
                 Verdict::Append => {}
                 Verdict::Duplicate(entry) => {
                     return Ok(Appended {
@@ -120,6 +137,19 @@ impl<M: Memory> Log<M> {
                 }
             }
         }
+        self.append_checked(now_ms, memory, batch, leader_epoch, None)
+    }
+
+    /// Appends what has been checked.
+    pub(super) fn append_checked(
+        &mut self,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+        leader_epoch: i32,
+        marker: Option<&Marker>,
+    ) -> Result<Appended, AppendError> {
+        let header = *batch.header();
         let bytes = header.size();
         let reserved = if self.must_roll(&header, now_ms) {
             let next = crate::tail::Tail::new(0, Vec::new());
@@ -132,6 +162,9 @@ impl<M: Memory> Log<M> {
         };
         let header = BatchHeader { base_offset: self.end, ..header };
         self.place(now_ms, reserved, batch, &header, leader_epoch);
+        if let Some(completed) = note_producer(&mut self.producers, &header, marker) {
+            self.completed(completed);
+        }
         Ok(Appended {
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
@@ -140,7 +173,14 @@ impl<M: Memory> Log<M> {
         })
     }
 
-    fn check_batch(&self, header: &BatchHeader, leader_epoch: i32) -> Result<(), AppendError> {
+    pub(super) fn check_batch(
+        &self,
+        header: &BatchHeader,
+        leader_epoch: i32,
+    ) -> Result<(), AppendError> {
+        if self.failure.is_some() {
+            return Err(AppendError::Failed);
+        }
         if header.last_offset_delta < 0 || header.producer_id < -1 {
             return Err(AppendError::Malformed);
         }
@@ -185,7 +225,6 @@ impl<M: Memory> Log<M> {
         if leader_epoch >= 0 && self.epochs.latest().is_none_or(|e| e.epoch < leader_epoch) {
             self.epochs_dirty |= self.epochs.assign(leader_epoch, header.base_offset);
         }
-        note_producer(&mut self.producers, header, header.base_offset);
         self.end = header.next_offset();
         self.as_closed = false;
     }

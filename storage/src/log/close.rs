@@ -58,12 +58,10 @@ impl<M: Memory> Log<M> {
             disk.truncate(&path, segment.size)?;
             disk.sync(&path)?;
             let seal = writer.seal.take();
-            let base = segment.base_offset;
-            let indexes = segment.indexes_mut();
-            indexes.close();
-            let (offset, time) = (indexes.offset.encode(), indexes.time.encode());
-            disk.replace(&self.dir.join(file_name(base, "index")), &offset)?;
-            disk.replace(&self.dir.join(file_name(base, "timeindex")), &time)?;
+            segment.indexes_mut().close();
+            for (name, bytes) in segment.index_files() {
+                disk.replace(&self.dir.join(name), &bytes)?;
+            }
             if let Some(seal) = seal
                 && !seal.snapshot.is_empty()
             {

@@ -11,6 +11,7 @@ use super::recover::Attempt;
 use super::scan::ScanFrom;
 use crate::producer::ProducerTable;
 use crate::segment::file_name;
+use crate::transaction::Marker;
 use ringlog_wire::batch::BatchHeader;
 
 /// How far back is read before a snapshot, bytes.
@@ -48,9 +49,9 @@ impl Attempt<'_> {
                 #[cfg(test)]
                 skip_crc: false,
             };
-            let found = |header: &BatchHeader, _| {
+            let found = |header: &BatchHeader, _, marker: Option<&Marker>| {
                 if header.base_offset < upto {
-                    note_producer(&mut earlier, header, header.base_offset);
+                    note_producer(&mut earlier, header, marker);
                 }
             };
             let path = self.dir.join(file_name(part.base_offset, "log"));

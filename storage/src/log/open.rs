@@ -23,6 +23,7 @@ use crate::epochs::EpochCache;
 use crate::ops::{Disk, DiskError, DiskErrorKind, FileId, Memory};
 use crate::segment::{Indexes, SEGMENT_SUFFIXES, Segment, Writer, file_name, parse_name};
 use crate::tail::Tail;
+use crate::transaction::encode_index;
 
 /// What the files at the root of the data directory say about this log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +141,7 @@ pub(super) struct SegmentFiles {
     pub size: u64,
     pub index_size: Option<u64>,
     pub timeindex_size: Option<u64>,
+    pub txnindex_size: Option<u64>,
 }
 
 /// A partition directory as listed.
@@ -193,6 +195,7 @@ impl<M: Memory> Log<M> {
             epochs_dirty: false,
             epochs_in_flight: false,
             producers: outcome.producers,
+            decided: VecDeque::new(),
             log_start: hint.log_start.max(first_base),
             end: outcome.end,
             written: outcome.end,
@@ -215,11 +218,30 @@ impl<M: Memory> Log<M> {
         log.load_tail(disk)?;
         let report = outcome.report;
         if outcome.dirty {
+            log.write_aborted(disk, &outcome.aborted_changed)?;
             log.write_base_snapshots(disk, outcome.base_snapshots)?;
             log.write_trusted(disk, &report, outcome.epochs_changed)?;
         }
         log.sort_snapshots(disk, &outcome.snapshots)?;
+        let active = log.active().file;
+        log.keep_aborted(active);
         Ok((log, report))
+    }
+
+    /// The aborted transactions of those segments that are still there.
+    fn write_aborted(&mut self, disk: &mut dyn Disk, changed: &[i64]) -> Result<(), OpenError> {
+        for base in changed {
+            let Ok(index) = self.segments.binary_search_by_key(base, |s| s.base_offset) else {
+                continue;
+            };
+            let path = self.dir.join(file_name(*base, "txnindex"));
+            let written = match self.segments[index].aborted() {
+                None | Some([]) => remove_if_there(disk, &path),
+                Some(aborted) => disk.replace(&path, &encode_index(aborted)),
+            };
+            at(&path, written)?;
+        }
+        Ok(())
     }
 
     /// There is always a last segment. A log that ends before its start was deleted up to there
@@ -389,12 +411,14 @@ fn list_or_create(disk: &mut dyn Disk, dir: &Path, topic_id: Uuid) -> Result<Lis
         list.binary_search_by_key(&base, |&(offset, _)| offset).ok().map(|at| list[at].1)
     };
     let (indexes, timeindexes) = (names("index"), names("timeindex"));
+    let txnindexes = names("txnindex");
     let logs = names("log");
     let segments = logs.iter().map(|&(base_offset, size)| SegmentFiles {
         base_offset,
         size,
         index_size: find(&indexes, base_offset),
         timeindex_size: find(&timeindexes, base_offset),
+        txnindex_size: find(&txnindexes, base_offset),
     });
     let segments: Vec<_> = segments.collect();
     let mut strays = Vec::new();

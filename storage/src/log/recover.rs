@@ -20,8 +20,9 @@ use crate::epochs::EpochCache;
 use crate::index::{OffsetIndex, SegmentIndexes, TIME_ENTRY_BYTES, TimeIndex};
 use crate::ops::{Chunk, Disk, DiskError, DiskErrorKind};
 use crate::producer::ProducerTable;
-use crate::segment::{Indexes, SEGMENT_SUFFIXES, Segment, file_name};
+use crate::segment::{AbortedIndex, Indexes, SEGMENT_SUFFIXES, Segment, file_name};
 use crate::tail::Tail;
+use crate::transaction::{AbortedTxn, Marker, TXN_ENTRY_BYTES, check_index_size, decode_index};
 use ringlog_wire::batch::{BatchHeader, HEADER_BYTES};
 
 /// Bytes of the producer snapshots that an attempt makes for the bases of segments.
@@ -43,6 +44,10 @@ pub(super) struct Outcome<C: Chunk> {
     pub kept_snapshots: VecDeque<i64>,
     /// The producers at the bases of segments where no snapshot says it yet.
     pub base_snapshots: VecDeque<(i64, Vec<u8>)>,
+    /// Segments whose index of aborted transactions on disk is another one.
+    pub aborted_changed: Vec<i64>,
+    /// The segment whose index of aborted transactions is none: nothing from there on is believed.
+    distrusted: Option<i64>,
     pub files: u32,
 }
 
@@ -62,6 +67,8 @@ pub(super) struct Attempt<'a> {
     pub(super) producers_from: i64,
     pub(super) report: RecoveryReport,
     scanned: Vec<i64>,
+    aborted_changed: Vec<i64>,
+    distrusted: Option<i64>,
     files: u32,
 }
 
@@ -91,6 +98,11 @@ impl<'a> Attempt<'a> {
         loop {
             let trust = (clean, trusted, anchor);
             let outcome = Attempt::run(disk, dir, config, trust, listing)?;
+            if let Some(base) = outcome.distrusted {
+                // What the batches say of it follows from the producers before them.
+                (clean, trusted, anchor) = (false, trusted.min(base), None);
+                continue;
+            }
             let snapshot_is_ahead = outcome.report.snapshot > Some(outcome.end);
             if clean && (outcome.report.cut.is_some() || snapshot_is_ahead) {
                 // The marker lied. What was flushed before is still believed, but not the tail.
@@ -130,6 +142,8 @@ impl<'a> Attempt<'a> {
             producers_from: 0,
             report: RecoveryReport { clean, ..RecoveryReport::default() },
             scanned: Vec::new(),
+            aborted_changed: Vec::new(),
+            distrusted: None,
             files: 0,
         };
         let first_base = listing.segments.first().map_or(0, |first| first.base_offset);
@@ -146,17 +160,19 @@ impl<'a> Attempt<'a> {
         attempt.epochs.truncate_from_end(end);
         attempt.look_back()?;
         let Attempt { epochs, producers, mut report, scanned, files, scanner, .. } = attempt;
-        let base_snapshots = attempt.base_snapshots;
+        let Attempt { base_snapshots, aborted_changed, distrusted, .. } = attempt;
         (report.scanned_bytes, report.scanned_batches) =
             (scanner.scanned_bytes, scanner.scanned_batches);
         let epochs_changed = epochs_found.as_ref() != Some(&epochs);
         let unsnapped = report.snapshot != Some(end) && end > first_base;
         let rebuilt = !report.rebuilt_indexes.is_empty();
         Ok(Outcome {
-            dirty: !clean || unsnapped || rebuilt || epochs_changed,
+            dirty: !clean || unsnapped || rebuilt || epochs_changed || !aborted_changed.is_empty(),
             kept_snapshots: report.snapshot.into_iter().collect(),
             snapshots: listing.snapshots.clone(),
             base_snapshots,
+            aborted_changed,
+            distrusted,
             segments,
             end,
             epochs,
@@ -284,7 +300,11 @@ impl<'a> Attempt<'a> {
         {
             return Ok(Step::Kept(Box::new(segment), next));
         }
+        let on_disk = self.believed_aborted(&mut segment, &files)?;
         let ended = self.scan_segment(&mut segment, &files, scan_from)?;
+        if segment.aborted() != on_disk.as_deref() {
+            self.aborted_changed.push(base_offset);
+        }
         let next = ended.next.unwrap_or(base_offset);
         segment.tail = Tail::closed(segment.size);
         if let Some(reason) = ended.cut {
@@ -293,6 +313,34 @@ impl<'a> Attempt<'a> {
             self.report.cut = Some(cut);
         }
         Ok(Step::Kept(Box::new(segment), next))
+    }
+
+    /// The aborted transactions below the snapshot of the producers: those whose markers are not
+    /// read again. Gives back all that the file holds, `None` when it holds nothing good.
+    fn believed_aborted<C: Chunk>(
+        &mut self,
+        segment: &mut Segment<C>,
+        files: &SegmentFiles,
+    ) -> Result<Option<Vec<AbortedTxn>>, OpenError> {
+        let base = files.base_offset;
+        if files.txnindex_size.is_none() {
+            return Ok(Some(Vec::new()));
+        }
+        let path = self.dir.join(file_name(base, "txnindex"));
+        let size = files.txnindex_size.unwrap_or(0);
+        let found = match check_index_size(size) {
+            Ok(()) => decode_index(base, &at(&path, self.scanner.disk().read_file(&path))?),
+            Err(error) => Err(error),
+        };
+        let Ok(found) = found else {
+            if base < self.producers_from {
+                self.distrusted = self.distrusted.or(Some(base));
+            }
+            return Ok(None);
+        };
+        let believed = found.partition_point(|txn| txn.last_offset < self.producers_from);
+        segment.aborted = AbortedIndex::Loaded(found[..believed].to_vec());
+        Ok(Some(found))
     }
 
     /// Believes a closed segment: its indexes stay on disk, all but the largest timestamp. The
@@ -317,11 +365,32 @@ impl<'a> Attempt<'a> {
         }
         let decoded = TimeIndex::decode(base, &ends[..read], ends.len(), i64::MAX);
         let Ok(decoded) = decoded else { return Ok(false) };
+        match self.adopt_aborted(files)? {
+            Some(aborted) => segment.aborted = aborted,
+            None => return Ok(false),
+        }
         segment.max_timestamp = decoded.last();
         segment.size = files.size;
         segment.tail = Tail::closed(files.size);
         segment.indexes = Indexes::OnDisk;
         Ok(true)
+    }
+
+    /// Believes a closed segment's index of aborted transactions, if there is one whose last entry
+    /// is good: zeros or a cut show there. `None`: it is none.
+    fn adopt_aborted(&mut self, files: &SegmentFiles) -> Result<Option<AbortedIndex>, OpenError> {
+        let size = match files.txnindex_size {
+            None | Some(0) => return Ok(Some(AbortedIndex::Loaded(Vec::new()))),
+            Some(size) if check_index_size(size).is_err() => return Ok(None),
+            Some(size) => size,
+        };
+        let base = files.base_offset;
+        let path = self.dir.join(file_name(base, "txnindex"));
+        let mut last = [0; TXN_ENTRY_BYTES];
+        let from = size - last.len() as u64;
+        let read = at(&path, self.scanner.disk().read_at(&path, from, &mut last))?;
+        let is_good = read == last.len() && decode_index(base, &last).is_ok();
+        Ok(is_good.then_some(AbortedIndex::OnDisk))
     }
 
     /// Reads a segment from the last place that is believed to its end.
@@ -381,16 +450,21 @@ impl<'a> Attempt<'a> {
         };
         let path = self.dir.join(file_name(base_offset, "log"));
         let interval = self.config.index_interval_bytes;
+        let aborts_are_forgotten = self.aborts_are_forgotten();
         let Attempt { scanner, producers, producers_from, epochs, .. } = self;
-        let found = |header: &BatchHeader, found_at: u64| {
+        let found = |header: &BatchHeader, found_at: u64, marker: Option<&Marker>| {
             assert!(segment.size == found_at, "batches follow one another");
             if position > 0 && found_at == position {
                 segment.size += header.size() as u64; // the index knows this one
             } else {
                 segment.note(header, interval);
             }
-            if header.base_offset >= *producers_from {
-                note_producer(producers, header, header.base_offset);
+            if header.base_offset >= *producers_from
+                && let Some(ended) = note_producer(producers, header, marker)
+                && !ended.committed
+                && !aborts_are_forgotten
+            {
+                segment.aborted_mut().push(ended.txn);
             }
             let epoch = header.partition_leader_epoch;
             if epoch >= 0 && epochs.latest().is_none_or(|latest| latest.epoch < epoch) {
@@ -450,6 +524,16 @@ impl<'a> Attempt<'a> {
     fn first_timestamp(&mut self, files: &SegmentFiles) -> Result<i64, OpenError> {
         let path = self.dir.join(file_name(files.base_offset, "log"));
         Ok(self.header_at(&path, 0)?.map_or(-1, |header| header.max_timestamp))
+    }
+
+    #[cfg(test)]
+    fn aborts_are_forgotten(&self) -> bool {
+        self.config.planted(crate::Planted::ForgetAborts)
+    }
+
+    #[cfg(not(test))]
+    fn aborts_are_forgotten(&self) -> bool {
+        false
     }
 
     #[cfg(test)]

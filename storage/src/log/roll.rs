@@ -10,10 +10,12 @@ use ringlog_wire::batch::BatchHeader;
 use super::Log;
 use crate::ops::Memory;
 use crate::segment::{Seal, SealStep, Segment};
+use crate::transaction::ABORTED_PER_SEGMENT_MAX;
 
 impl<M: Memory> Log<M> {
     /// Kafka's rule (`LogSegment.shouldRoll`): too large, too old by the batches' own time, an
-    /// index full, or an offset that would not fit a 32-bit distance from the base.
+    /// index full, or an offset that would not fit a 32-bit distance from the base. And ours: as
+    /// many aborted transactions as are held in memory.
     pub(super) fn must_roll(&self, header: &BatchHeader, now_ms: i64) -> bool {
         let segment = self.active();
         if segment.size == 0 {
@@ -33,6 +35,7 @@ impl<M: Memory> Log<M> {
         };
         waited_ms > self.config.segment_ms
             || segment.loaded().is_some_and(|indexes| indexes.is_full())
+            || segment.aborted().is_some_and(|aborted| aborted.len() >= ABORTED_PER_SEGMENT_MAX)
     }
 
     pub(super) fn roll(&mut self) {

@@ -7,10 +7,11 @@
 
 use std::path::Path;
 
-use ringlog_wire::batch::{BatchHeader, HEADER_BYTES};
+use ringlog_wire::batch::{Batch, BatchHeader, HEADER_BYTES};
 
 use crate::ops::{Disk, DiskError};
 use crate::tail::block_floor;
+use crate::transaction::{MARKER_BYTES_MAX, Marker};
 
 /// Bytes of one read.
 const SCAN_BYTES: usize = 1 << 20;
@@ -87,12 +88,13 @@ impl<'a> Scanner<'a> {
         self.disk
     }
 
-    /// Goes from batch to batch, handing each good one and its position to `found`.
+    /// Goes from batch to batch, handing each good one and its position to `found`, with what it
+    /// says if it is a transaction's marker.
     pub fn scan(
         &mut self,
         path: &Path,
         from: ScanFrom,
-        mut found: impl FnMut(&BatchHeader, u64),
+        mut found: impl FnMut(&BatchHeader, u64, Option<&Marker>),
     ) -> Result<ScanEnd, DiskError> {
         self.buffer.clear();
         self.start = 0;
@@ -110,7 +112,8 @@ impl<'a> Scanner<'a> {
                 at.cut = Some(CutReason::Crc);
                 break;
             }
-            found(&header, at.position);
+            let marker = self.marker(path, &from, at.position, &header)?;
+            found(&header, at.position, marker.as_ref());
             self.scanned_batches += 1;
             epoch = epoch.max(header.partition_leader_epoch);
             at.next = Some(header.next_offset());
@@ -172,6 +175,22 @@ impl<'a> Scanner<'a> {
             at += wanted as u64;
         }
         Ok(crc == header.crc)
+    }
+
+    /// What a control batch of a producer says.
+    fn marker(
+        &mut self,
+        path: &Path,
+        from: &ScanFrom,
+        position: u64,
+        header: &BatchHeader,
+    ) -> Result<Option<Marker>, DiskError> {
+        let is_marker = header.is_control() && header.has_producer_id();
+        if !is_marker || header.size() > MARKER_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = self.window(path, from.size, position, header.size())?;
+        Ok(Batch::parse(bytes).ok().and_then(|(batch, _)| Marker::decode(&batch)))
     }
 
     /// `wanted` bytes at `position`; fewer only where the file ends before it should.

@@ -53,6 +53,7 @@ impl<M: Memory> Log<M> {
                 self.segments[index].writer = None;
                 let file = self.segments[index].file;
                 self.keep_index(file);
+                self.keep_aborted(file);
             }
             Purpose::CheckpointFile => self.checkpointed_file(index),
             Purpose::Epochs => self.epochs_in_flight = false,

@@ -3,6 +3,7 @@
 mod append;
 mod open;
 mod read;
+mod transactions;
 mod write;
 
 use std::path::{Path, PathBuf};

@@ -85,7 +85,7 @@ impl<M: Memory> Log<M> {
         let path = self.dir.join(segment.log_name());
         let mut start = None;
         let mut scanner = Scanner::new(disk);
-        let scanned = scanner.scan(&path, from, |header, at| {
+        let scanned = scanner.scan(&path, from, |header, at, _| {
             if header.last_offset() >= offset && start.is_none() {
                 start = Some((header.base_offset, at));
             }

@@ -135,7 +135,6 @@ impl<M: Memory> Log<M> {
     ) {
         let epochs_are_on_disk = !self.epochs_dirty && !self.epochs_in_flight;
         let segment = &mut self.segments[index];
-        let base = segment.base_offset;
         let writer = segment.writer.as_mut().expect("an open segment has a writer");
         let synced = writer.synced_mark.position;
         let Some(checkpoint) = writer.checkpoint.as_mut() else { return };
@@ -145,12 +144,10 @@ impl<M: Memory> Log<M> {
         }
         let snapshot = std::mem::take(&mut checkpoint.snapshot);
         let snapshot = (file_name(checkpoint.at.offset, "snapshot"), snapshot);
-        let indexes = segment.loaded().expect("the indexes of an open segment are in memory");
-        let files = [
-            (file_name(base, "index"), indexes.offset.encode()),
-            (file_name(base, "timeindex"), indexes.time.encode()),
-            snapshot,
-        ];
+        let mut files = segment.index_files();
+        #[cfg(test)]
+        forget_aborted(&self.config, &mut files);
+        files.push(snapshot);
         let checkpoint = self.writer_mut(index).checkpoint.as_mut();
         checkpoint.expect("it was there").files = Some(files.len());
         for (path, bytes) in files {
@@ -162,7 +159,6 @@ impl<M: Memory> Log<M> {
     fn take_seal_step(&mut self, index: usize, oldest: bool, out: &mut Vec<DiskOp<WriteOf<M>>>) {
         let segment = &mut self.segments[index];
         let size = segment.size;
-        let base = segment.base_offset;
         let writer = segment.writer.as_mut().expect("an open segment has a writer");
         let is_idle = writer.written == size
             && writer.flights.is_empty()
@@ -183,12 +179,10 @@ impl<M: Memory> Log<M> {
             SealStep::Synced if oldest && !self.epochs_dirty && !self.epochs_in_flight => {
                 let snapshot = std::mem::take(&mut seal.snapshot);
                 let snapshot = (file_name(seal.next_base, "snapshot"), snapshot);
-                let indexes = segment.indexes_mut();
-                let files = [
-                    (file_name(base, "index"), indexes.offset.encode()),
-                    (file_name(base, "timeindex"), indexes.time.encode()),
-                    snapshot,
-                ];
+                let mut files = segment.index_files();
+                #[cfg(test)]
+                forget_aborted(&self.config, &mut files);
+                files.push(snapshot);
                 let seal = self.writer_mut(index).seal.as_mut().expect("it is being sealed");
                 seal.step = SealStep::Files(files.len());
                 for (path, bytes) in files {
@@ -382,6 +376,13 @@ fn plan_fresh<C: Chunk>(
 /// Flights that may be under way when another one, the rewrite excluded, joins them.
 fn places(config: &LogConfig) -> usize {
     config.inflight_writes_max - 1
+}
+
+#[cfg(test)]
+fn forget_aborted(config: &LogConfig, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    if config.planted(crate::Planted::ForgetAborted) {
+        files.retain(|(name, _)| name.extension().is_none_or(|suffix| suffix != "txnindex"));
+    }
 }
 
 #[cfg(test)]

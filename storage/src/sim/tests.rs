@@ -27,10 +27,10 @@ fn run(plan: &Plan) -> Outcome<Figures> {
 }
 
 fn report(what: &str, figures: &Figures, runs: u64, started: std::time::Duration) {
-    let Figures { batches, duplicates, reads, opens, crashes, faults, ops, calls } = figures;
+    let Figures { batches, duplicates, markers, reads, opens, crashes, faults, ops, calls } = figures;
     println!(
         "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, \
-         {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, \
+         {markers} markers, {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, \
          {calls} calls",
         started.as_secs_f64()
     );
@@ -164,4 +164,7 @@ planted! {
     finds_forget_tail_on_roll ForgetTailOnRoll
     finds_retry_failed_sync RetryFailedSync
     finds_retire_at_start RetireAtStart
+    finds_forget_aborted ForgetAborted
+    finds_forget_aborts ForgetAborts
+    finds_stable_before_replicated StableBeforeReplicated
 }

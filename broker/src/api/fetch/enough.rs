@@ -3,6 +3,7 @@
 use ringlog_wire::batch::OVERHEAD_BYTES;
 
 use crate::message::{FetchAsk, Fetched};
+use crate::partition::Isolation;
 
 /// | 0 base offset i64 | 8 length of what follows i32 | … | 23 last offset delta i32 | of a batch.
 const BASE_OFFSET_AT: usize = 0;
@@ -14,13 +15,18 @@ const _: () = assert!(LENGTH_AT + size_of::<i32>() == OVERHEAD_BYTES);
 /// Bytes that count towards `min_bytes`, of a partition that has brought `fetched`: what there is,
 /// up to the most that is wanted of it. Only whole batches are brought, so that may be more: a
 /// reader whose limit is full does not wait for what it cannot be given.
-pub(super) fn bytes_available(ask: &FetchAsk, fetched: &Fetched) -> usize {
+pub(super) fn bytes_available(ask: &FetchAsk, fetched: &Fetched, isolation: Isolation) -> usize {
     let bytes = fetched.bytes();
-    let upto = end_offset(fetched.slices.iter().map(|slice| &slice[..])).unwrap_or(ask.offset);
-    match fetched.error.is_none() && upto < fetched.high_watermark {
+    let upto = end_of(fetched).unwrap_or(ask.offset);
+    match fetched.error.is_none() && upto < fetched.readable(isolation) {
         true => bytes.max(ask.bytes_max),
         false => bytes,
     }
+}
+
+/// The offset behind the last batch that was fetched.
+pub(super) fn end_of(fetched: &Fetched) -> Option<i64> {
+    end_offset(fetched.slices.iter().map(|slice| &slice[..]))
 }
 
 /// The offset behind the last of these batches, of which any may lie across two slices.

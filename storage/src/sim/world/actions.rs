@@ -6,14 +6,26 @@ use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
 
 use super::model::Expected;
 use super::{Outcome, TROUBLES, World};
-use crate::producer::{ProducerError, sequence_after};
+use crate::producer::{Origin, ProducerError, sequence_after};
 use crate::sim::{Crash, Fault, FaultPoint, Random};
+use crate::transaction::Marker;
 use crate::{AppendError, Appended, Disk, LogConfig};
 
-/// A client that sends idempotent batches.
+/// What a sender sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Idempotent,
+    /// In transactions, that a coordinator ends.
+    Transactional,
+    /// A coordinator's own records, in its clients' transactions.
+    Coordinator,
+}
+
+/// Somebody who sends idempotent batches.
 #[derive(Clone, Debug)]
 pub struct Sender {
     id: i64,
+    kind: Kind,
     epoch: i16,
     next: i32,
     /// What it sent lately: (epoch, first sequence, bytes), accepted or not.
@@ -27,7 +39,12 @@ impl Sender {
     pub fn new(id: i64) -> Self {
         // Odd ones start close to where sequences wrap.
         let next = if id % 2 == 1 { i32::MAX - 20 } else { 0 };
-        Self { id, epoch: 0, next, sent: Vec::new() }
+        let kind = match id % 4 {
+            0 => Kind::Idempotent,
+            1 | 2 => Kind::Transactional,
+            _ => Kind::Coordinator,
+        };
+        Self { id, kind, epoch: 0, next, sent: Vec::new() }
     }
 }
 
@@ -36,7 +53,13 @@ impl World {
     pub(super) fn act(&mut self) -> Outcome<()> {
         self.now_ms += self.random.pick(&[0, 1, 20, 200]);
         match self.random.below(100) {
-            0..38 => {
+            0..8 => {
+                self.end_transaction()?;
+                if self.random.chance(2, 3) {
+                    self.take_ops();
+                }
+            }
+            8..38 => {
                 for _ in 0..self.random.pick(&[1, 1, 1, 2, 5]) {
                     self.append()?;
                 }
@@ -53,7 +76,8 @@ impl World {
                 }
             }
             74..80 => self.read()?,
-            80..82 => self.look_up_time()?,
+            80 => self.look_up_time()?,
+            81 => self.look_up_aborted()?,
             82..85 => drop(self.evict()),
             85..87 => self.begin_epoch(),
             87..89 => self.log().checkpoint(),
@@ -119,10 +143,13 @@ impl World {
 
     /// A file that only helps is lost, cut, or padded with zeros: the log is the truth.
     fn damage(&mut self) {
-        const HELPERS: [&str; 4] = [".index", ".timeindex", ".snapshot", "-checkpoint"];
+        const HELPERS: [&str; 5] = [".index", ".timeindex", ".txnindex", ".snapshot", "-checkpoint"];
         // Producers of segments that are gone are nowhere but in snapshots.
         let retired = self.model.retired > 0;
-        let spared = |path: &PathBuf| retired && path.to_string_lossy().ends_with(".snapshot");
+        let spared = |path: &PathBuf| {
+            let name = path.to_string_lossy();
+            retired && (name.ends_with(".snapshot") || name.ends_with(".txnindex"))
+        };
         let helps = |path: &PathBuf| {
             !spared(path) && HELPERS.iter().any(|suffix| path.to_string_lossy().ends_with(suffix))
         };
@@ -137,9 +164,11 @@ impl World {
             let mut bytes = self.disk.content(path).unwrap_or_default().to_vec();
             self.trace(|| format!("damage {}", path.display()));
             self.damaged.insert(path.clone());
+            // Without an index there were no aborted transactions: that it is lost does not show.
+            let is_loss = !path.to_string_lossy().ends_with(".txnindex");
             let damaged = match self.random.below(4) {
-                0 | 1 => self.disk.remove(path).or(Ok(())), // it may be gone already
-                2 => {
+                0 | 1 if is_loss => self.disk.remove(path).or(Ok(())), // it may be gone already
+                0..=2 => {
                     bytes.truncate(bytes.len().saturating_sub(3));
                     self.disk.replace(path, &bytes)
                 }
@@ -169,10 +198,14 @@ impl World {
 
     fn append(&mut self) -> Outcome<()> {
         let Some((sender, epoch, first, bytes)) = self.draw_batch() else {
-            let bytes = batch(&mut self.random, self.now_ms, self.config.segment_bytes, -1, -1, -1);
-            return self.offer(&bytes).map(drop);
+            let bytes = self.batch(BatchOptions::default());
+            return self.offer(&bytes, Origin::Client).map(drop);
         };
-        let answer = self.offer(&bytes)?;
+        let origin = match self.senders[sender].kind {
+            Kind::Coordinator => Origin::Coordinator,
+            _ => Origin::Client,
+        };
+        let answer = self.offer(&bytes, origin)?;
         let sender = &mut self.senders[sender];
         if answer == Some(true) {
             let (batch, _) = Batch::parse(&bytes).expect("built here");
@@ -192,8 +225,13 @@ impl World {
             return None;
         }
         let at = self.random.index(self.senders.len());
-        let Sender { id, epoch, next, sent } = self.senders[at].clone();
+        let Sender { id, kind, epoch, next, sent } = self.senders[at].clone();
+        let known = self.model.producers.known.get(&id);
         let (epoch, first) = match self.random.below(20) {
+            _ if kind == Kind::Coordinator => {
+                let epoch = known.map_or(epoch, |known| known.epoch);
+                (epoch + self.random.pick(&[0, 0, 0, 0, 1, -1]).max(-epoch), 0)
+            }
             0..4 if !sent.is_empty() => {
                 let (epoch, first, bytes) = sent[self.random.index(sent.len())].clone();
                 return Some((at, epoch, first, bytes));
@@ -203,28 +241,90 @@ impl World {
             6 => (epoch + 1, 1),
             7 if epoch > 0 => (epoch - 1, next),
             // After a crash a client goes on from what was acknowledged to it.
-            _ => match self.model.producers.get(&id).and_then(|known| known.window.last()) {
-                Some(newest) => (newest.epoch, sequence_after(newest.last, 1)),
+            _ => match known.map(|known| (known.epoch, known.window.last())) {
+                Some((epoch, Some(newest))) => (epoch, sequence_after(newest.last, 1)),
+                Some((epoch, None)) => (epoch, 0),
                 None => (epoch, next),
             },
         };
-        let bytes_max = self.config.segment_bytes;
-        let bytes = batch(&mut self.random, self.now_ms, bytes_max, id, epoch, first);
+        let transactional = kind != Kind::Idempotent && self.random.chance(14, 15);
+        let bytes = self.batch(BatchOptions {
+            producer_id: id,
+            producer_epoch: epoch,
+            base_sequence: first,
+            transactional,
+            ..BatchOptions::default()
+        });
         Some((at, epoch, first, bytes))
     }
 
+    fn batch(&mut self, options: BatchOptions) -> Vec<u8> {
+        batch(&mut self.random, self.now_ms, self.config.segment_bytes, options)
+    }
+
+    /// A coordinator ends the transaction of a sender: as it should, or a zombie's.
+    fn end_transaction(&mut self) -> Outcome<()> {
+        let at = self.random.index(self.senders.len());
+        let Sender { id: producer_id, epoch, .. } = self.senders[at];
+        let known = self.model.producers.known.get(&producer_id);
+        let (epoch, coordinator) =
+            known.map_or((epoch, 0), |known| (known.epoch, known.coordinator_epoch.max(0)));
+        let version = self.random.pick(&[1, 2]);
+        let bumped = if version == 2 { 1 } else { 0 };
+        let change = self.random.pick(&[bumped, bumped, bumped, bumped, 0, 1, -1]);
+        let marker = Marker {
+            producer_id,
+            producer_epoch: (epoch + change).max(0),
+            committed: self.random.chance(1, 2),
+            coordinator_epoch: coordinator + self.random.pick(&[0, 0, 0, 0, 1, -1]).max(-coordinator),
+        };
+        let expected = self.model.expected_of_marker(&marker, version);
+        let leader_epoch = self.model.epoch;
+        let log = self.log.as_mut().expect("the log is open");
+        let was_failed = log.is_failed();
+        let answer = log.append_marker(self.now_ms, &mut self.memory, &marker, version, leader_epoch);
+        match (answer, expected) {
+            (Err(AppendError::Failed), _) if was_failed => Ok(()),
+            (Err(AppendError::NoMemory), Expected::Append) => {
+                self.evict();
+                Ok(())
+            }
+            (Ok(appended), Expected::Append) if !appended.duplicate => {
+                self.figures.markers += 1;
+                self.trace(|| format!("{marker:?} at {}", appended.base_offset));
+                let bytes = marker.encode(self.now_ms);
+                let kept = self.model.append(&bytes, leader_epoch);
+                match kept.header.base_offset == appended.base_offset {
+                    true => Ok(()),
+                    false => Err(format!("marker appended at {}", appended.base_offset)),
+                }
+            }
+            (Err(AppendError::Producer(ProducerError::InvalidEpoch { .. })), Expected::Fenced) => {
+                Ok(())
+            }
+            (
+                Err(AppendError::Producer(ProducerError::CoordinatorFenced { .. })),
+                Expected::CoordinatorFenced,
+            ) => Ok(()),
+            (answer, expected) => {
+                Err(format!("transactions: {marker:?}: {answer:?} instead of {expected:?}"))
+            }
+        }
+    }
+
     /// Offers a batch and compares the answer. `Some(true)`: appended, `None`: no memory or failed.
-    fn offer(&mut self, bytes: &[u8]) -> Outcome<Option<bool>> {
+    fn offer(&mut self, bytes: &[u8], origin: Origin) -> Outcome<Option<bool>> {
         let (batch, _) = Batch::parse(bytes).expect("built here");
         let header = *batch.header();
         let epoch = self.model.epoch;
         let log = self.log.as_mut().expect("the log is open");
         let was_failed = log.is_failed();
-        let answer = log.append(self.now_ms, &mut self.memory, &batch, epoch);
+        let answer = log.append_from(origin, self.now_ms, &mut self.memory, &batch, epoch);
         let (id, first) = (header.producer_id, header.base_sequence);
-        let expected = match id {
-            -1 => Expected::Append,
-            _ => self.model.expected(id, header.producer_epoch, first, header.last_offset_delta),
+        let expected = match (id, origin) {
+            (-1, _) => Expected::Append,
+            (_, Origin::Coordinator) => self.model.expected_of_coordinator(&header),
+            _ => self.model.expected(&header),
         };
         let fits = header.size() as u64 <= self.config.segment_bytes;
         match (answer, expected) {
@@ -259,6 +359,10 @@ impl World {
             (Err(AppendError::Producer(ProducerError::InvalidEpoch { .. })), Expected::Fenced) => {
                 Ok(Some(false))
             }
+            (
+                Err(AppendError::Producer(ProducerError::InvalidTxnState)),
+                Expected::OutsideTransaction,
+            ) => Ok(Some(false)),
             (answer, expected) => {
                 let what = format!("producer {id} epoch {} first {first}", header.producer_epoch);
                 Err(format!("producer_state: {what}: {answer:?} instead of {expected:?}"))
@@ -325,20 +429,8 @@ impl World {
 }
 
 /// A batch that fits a segment, now and then barely.
-fn batch(
-    random: &mut Random,
-    now_ms: i64,
-    bytes_max: u64,
-    producer_id: i64,
-    producer_epoch: i16,
-    base_sequence: i32,
-) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(BatchOptions {
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        ..BatchOptions::default()
-    });
+fn batch(random: &mut Random, now_ms: i64, bytes_max: u64, options: BatchOptions) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
     let records = random.pick(&[1, 1, 1, 2, 3, 10]);
     let bytes = match random.below(20) {
         0 => random.range(4000..10_000),

@@ -1,15 +1,16 @@
 //! What is compared with the model, and how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::model::{Kept, rebuilt};
 use super::{DIR, Outcome, World};
 use crate::epochs::EpochCache;
 use crate::index::{OffsetIndex, TimeIndex};
-use crate::producer::ProducerTable;
+use crate::producer::{ProducerEntry, ProducerTable};
 use crate::sim::{SimDisk, SimMemory};
-use crate::{DiskPlan, IndexPlan, Log, ReadError, ReadPlan, TimePlan, TimeStep};
+use crate::transaction::{AbortedTxn, decode_index, encode_index};
+use crate::{AbortedSearch, DiskPlan, IndexPlan, Log, ReadError, ReadPlan, TimePlan, TimeStep};
 
 /// Steps of one read.
 const READ_STEPS_MAX: usize = 100;
@@ -47,6 +48,8 @@ impl World {
         self.check_epochs()?;
         let start = self.model.log_start;
         self.read_range(start, end, usize::MAX, true)?;
+        self.check_aborted(start, end)?;
+        self.check_aborted(start, self.model.last_stable(end))?;
         self.look()
     }
 
@@ -85,26 +88,84 @@ impl World {
 
     fn check_producers(&self) -> Outcome<()> {
         let table = self.log.as_ref().expect("the log is open").producers();
-        if table.count() != self.model.producers.len() {
-            let (found, wanted) = (table.count(), self.model.producers.len());
+        let known = &self.model.producers.known;
+        if table.count() != known.len() {
+            let (found, wanted) = (table.count(), known.len());
             return Err(format!("producer_state: {found} producers, not {wanted}"));
         }
-        for (id, known) in &self.model.producers {
+        for (id, known) in known {
             let entry = table.get(*id).ok_or(format!("producer_state: {id} is forgotten"))?;
             let found = entry.batches();
             let same = found.len() <= known.window.len()
-                && !found.is_empty()
+                && found.is_empty() == known.window.is_empty()
                 && found.iter().rev().zip(known.window.iter().rev()).all(|(found, sent)| {
                     (found.first_sequence(), found.last_sequence) == (sent.first, sent.last)
                         && (found.base_offset(), found.last_offset)
                             == (sent.base_offset, sent.last_offset)
-                        && entry.epoch == sent.epoch
                 });
-            if !same {
+            if !same || state_of(entry) != (known.epoch, known.coordinator_epoch, known.open) {
                 return Err(format!("producer_state: {id} has {entry:?}, not {known:?}"));
             }
         }
+        let open: Vec<_> = table.open_transactions().map(|(first, _)| first).collect();
+        let mut wanted: Vec<_> = known.values().filter_map(|known| known.open).collect();
+        wanted.sort_unstable();
+        match open == wanted {
+            true => Ok(()),
+            false => Err(format!("transactions: {open:?} are open, not {wanted:?}")),
+        }
+    }
+
+    /// How far everything is decided, were everything below either offset replicated.
+    pub(super) fn check_stable(&mut self) -> Outcome<()> {
+        let Some(log) = self.log.as_mut() else { return Ok(()) };
+        let (written, end) = (log.written_offset(), log.end_offset());
+        for high_watermark in [written, end] {
+            let found = log.last_stable_offset(high_watermark);
+            let wanted = self.model.last_stable(high_watermark);
+            if found != wanted {
+                return Err(format!("stable: {found}, not {wanted}, below {high_watermark}"));
+            }
+        }
+        log.replicated(written);
+        self.model.producers.decided.retain(|(_, marker)| *marker >= written);
         Ok(())
+    }
+
+    /// Asks which aborted transactions the reader of a random range meets.
+    pub(super) fn look_up_aborted(&mut self) -> Outcome<()> {
+        let (start, end) = (self.model.log_start, self.model.end());
+        let from = start + self.random.below((end - start + 1) as u64) as i64;
+        let upto = from + self.random.below((end - from + 1) as u64) as i64;
+        self.check_aborted(from, upto)
+    }
+
+    fn check_aborted(&mut self, from: i64, upto: i64) -> Outcome<()> {
+        let what = format!("aborted in {from}..{upto}");
+        let log = self.log.as_mut().expect("the log is open");
+        let mut search = AbortedSearch::new(from, upto);
+        loop {
+            let plan = log.find_aborted(&mut search).map_err(|error| format!("{what}: {error:?}"))?;
+            let Some(plan) = plan else { break };
+            let bytes = self.disk.content(&Path::new(DIR).join(&plan.path)).unwrap_or_default();
+            match log.load_aborted(&mut search, &plan, bytes) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => return Err(format!("{what}: {error:?}, {plan:?}")),
+            }
+        }
+        // One that ends later may begin in the range: nobody is told records of it.
+        let stable = self.model.last_stable(self.model.end());
+        let overlaps = |txn: &&AbortedTxn| txn.overlaps(from, upto);
+        let wanted: Vec<_> = self.model.producers.aborted.iter().filter(overlaps).copied().collect();
+        let found = search.found();
+        if upto <= stable && found != wanted {
+            return Err(format!("{what}: {found:?}, not {wanted:?}"));
+        }
+        match found.iter().all(|txn| wanted.contains(txn)) {
+            true => Ok(()),
+            false => Err(format!("{what}: {found:?} instead of {wanted:?}")),
+        }
     }
 
     fn check_epochs(&self) -> Outcome<()> {
@@ -274,6 +335,7 @@ impl World {
         self.model.reopened();
         self.check_producers()?;
         self.check_epochs()?;
+        self.check_aborted(self.model.log_start, self.model.end())?;
         self.look()
     }
 
@@ -285,6 +347,7 @@ impl World {
             let next = bases.get(at + 1).copied().unwrap_or(i64::MAX);
             self.check_closed_segment(base, self.model.between(base, next))?;
             expected.extend(["log", "index", "timeindex"].map(|suffix| path(base, suffix)));
+            expected.extend(self.check_closed_aborted(base, next)?);
         }
         for base in bases.into_iter().chain([self.model.end()]) {
             let path = path(base, "snapshot");
@@ -308,6 +371,22 @@ impl World {
             }
         }
         self.check_files()
+    }
+
+    /// The index of aborted transactions, where there are any.
+    fn check_closed_aborted(&self, base: i64, next: i64) -> Outcome<Option<PathBuf>> {
+        let path = path(base, "txnindex");
+        let is_here = |txn: &&AbortedTxn| (base..next).contains(&txn.last_offset);
+        let here: Vec<_> =
+            self.model.producers.aborted.iter().filter(is_here).copied().collect();
+        let found = self.disk.content(&path);
+        match found.unwrap_or_default() == encode_index(&here) {
+            true => Ok(found.is_some_and(|bytes| !bytes.is_empty()).then_some(path)),
+            false => {
+                let found = decode_index(base, found.unwrap_or_default());
+                Err(format!("closed: {} has {found:?}, not {here:?}", path.display()))
+            }
+        }
     }
 
     fn check_closed_segment(&self, base: i64, batches: &[Kept]) -> Outcome<()> {
@@ -354,17 +433,27 @@ impl World {
         let table = ProducerTable::decode_snapshot(bytes, 1 << 20)
             .map_err(|error| format!("snapshot {offset}: {error}"))?;
         let wanted = self.model.producers_at(offset);
-        let found: std::collections::BTreeMap<_, _> = table
+        let found: BTreeMap<_, _> = table
             .iter()
-            .map(|(id, entry)| (id, entry.last().map(|last| (entry.epoch, last.last_offset))))
+            .map(|(id, entry)| (id, (state_of(entry), entry.last().map(|last| last.last_offset))))
             .collect();
-        let wanted: std::collections::BTreeMap<_, _> =
-            wanted.iter().map(|(id, sent)| (*id, Some((sent.epoch, sent.last_offset)))).collect();
+        let wanted: BTreeMap<_, _> = wanted
+            .iter()
+            .map(|(id, known)| {
+                let state = (known.epoch, known.coordinator_epoch, known.open);
+                (*id, (state, known.window.last().map(|last| last.last_offset)))
+            })
+            .collect();
         if found != wanted {
             return Err(format!("snapshot {offset} has {found:?}, not {wanted:?}"));
         }
         Ok(())
     }
+}
+
+/// (epoch, coordinator epoch, first offset of the open transaction)
+fn state_of(entry: &ProducerEntry) -> (i16, i32, Option<i64>) {
+    (entry.epoch, entry.coordinator_epoch, entry.transaction_first_offset)
 }
 
 /// What a plan's range holds.

@@ -6,6 +6,9 @@
 //!   kind of crash (written for a dead process, flushed for a lost power), and holds exactly the
 //!   batches that were appended up to there;
 //! - the producers are what a fold over those batches gives; so are epochs, indexes and snapshots;
+//! - so are the open transactions, how far everything is decided, and the aborted transactions that
+//!   the reader of any range is told of: nothing of a transaction that is open or aborted is below
+//!   the last stable offset without being named;
 //! - reads give exactly the batches asked for; after a clean close no stray file is left and sizes
 //!   are exact;
 //! - no op breaks a rule of `ops.rs`.
@@ -66,6 +69,7 @@ impl Plan {
 pub struct Figures {
     pub batches: u64,
     pub duplicates: u64,
+    pub markers: u64,
     pub reads: u64,
     pub opens: u64,
     pub crashes: u64,
@@ -78,6 +82,7 @@ impl Figures {
     pub fn add(&mut self, other: &Figures) {
         self.batches += other.batches;
         self.duplicates += other.duplicates;
+        self.markers += other.markers;
         self.reads += other.reads;
         self.opens += other.opens;
         self.crashes += other.crashes;
@@ -144,7 +149,7 @@ impl World {
             disk.inject(point, fault);
         }
         let memory = SimMemory::new(random.pick(&[96 << 10, 256 << 10, 4 << 20]));
-        let senders = (0..1 + random.below(4)).map(|id| actions::Sender::new(id as i64)).collect();
+        let senders = (0..1 + random.below(6)).map(|id| actions::Sender::new(id as i64)).collect();
         World {
             plan,
             random,
@@ -352,6 +357,8 @@ impl World {
         if log.recovery_point() > flushed.max(self.recovery_point) {
             return Err(format!("recovery point {}: {all}", log.recovery_point()));
         }
+        self.check_stable()?;
+        let Some(log) = self.log.as_ref() else { return Ok(()) };
         if !log.is_failed() {
             self.model.written = self.model.written.max(written);
             self.model.flushed = self.model.flushed.max(flushed);

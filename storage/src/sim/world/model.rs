@@ -7,6 +7,7 @@ use ringlog_wire::batch::{Batch, BatchHeader, encode_offset_and_epoch};
 
 use crate::index::SegmentIndexes;
 use crate::producer::sequence_after;
+use crate::transaction::{AbortedTxn, Marker};
 
 /// A batch as the log holds it.
 #[derive(Clone, Debug)]
@@ -26,8 +27,12 @@ pub struct Sent {
 }
 
 /// What a producer's batches in the log say of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    pub epoch: i16,
+    pub coordinator_epoch: i32,
+    /// Where its open transaction begins.
+    pub open: Option<i64>,
     /// The batches of the newest epoch, oldest first, five at most.
     pub window: Vec<Sent>,
     /// How many of them, from the newest, are surely remembered: a snapshot keeps only one.
@@ -43,12 +48,25 @@ pub enum Expected {
     DuplicateOrRefused(Sent),
     OutOfOrder,
     Fenced,
+    /// The coordinator that wrote it is not the newest.
+    CoordinatorFenced,
+    OutsideTransaction,
+}
+
+/// What follows from batches for their producers and transactions.
+#[derive(Clone, Debug, Default)]
+pub struct Producers {
+    pub known: BTreeMap<i64, Known>,
+    /// In the order of their markers.
+    pub aborted: Vec<AbortedTxn>,
+    /// (first offset, marker) of what has ended since the log was opened.
+    pub decided: Vec<(i64, i64)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub batches: Vec<Kept>,
-    pub producers: BTreeMap<i64, Known>,
+    pub producers: Producers,
     /// Where the log begins, and ends while it is empty.
     pub base: i64,
     pub log_start: i64,
@@ -65,10 +83,13 @@ impl Model {
         self.batches.last().map_or(self.base, next)
     }
 
-    pub fn expected(&self, id: i64, epoch: i16, first: i32, offset_delta: i32) -> Expected {
-        let Some(known) = self.producers.get(&id) else { return Expected::Append };
-        let newest = *known.window.last().expect("a known producer has a batch");
-        let last = sequence_after(first, offset_delta);
+    /// The answer to a client's batch.
+    pub fn expected(&self, header: &BatchHeader) -> Expected {
+        let Some(known) = self.producers.known.get(&header.producer_id) else {
+            return Expected::Append;
+        };
+        let (epoch, first) = (header.producer_epoch, header.base_sequence);
+        let last = sequence_after(first, header.last_offset_delta);
         let same = |s: &Sent| s.epoch == epoch && s.first == first && s.last == last;
         let place = known.window.iter().rev().position(same);
         if let Some(place) = place {
@@ -77,11 +98,50 @@ impl Model {
             let unsure = Expected::DuplicateOrRefused(sent);
             return if is_sure { Expected::Duplicate(sent) } else { unsure };
         }
-        if epoch < newest.epoch {
-            return Expected::Fenced;
+        let next = match known.window.last() {
+            Some(newest) if epoch == known.epoch => sequence_after(newest.last, 1),
+            _ => 0,
+        };
+        match self.expected_of_coordinator(header) {
+            Expected::Fenced => Expected::Fenced,
+            _ if first != next => Expected::OutOfOrder,
+            other => other,
         }
-        let next = if epoch == newest.epoch { sequence_after(newest.last, 1) } else { 0 };
-        if first == next { Expected::Append } else { Expected::OutOfOrder }
+    }
+
+    /// The answer to a coordinator's batch.
+    pub fn expected_of_coordinator(&self, header: &BatchHeader) -> Expected {
+        match self.producers.known.get(&header.producer_id) {
+            Some(known) if header.producer_epoch < known.epoch => Expected::Fenced,
+            Some(known) if known.open.is_some() && !header.is_transactional() => {
+                Expected::OutsideTransaction
+            }
+            _ => Expected::Append,
+        }
+    }
+
+    /// The answer to a marker.
+    pub fn expected_of_marker(&self, marker: &Marker, version: i8) -> Expected {
+        let Some(known) = self.producers.known.get(&marker.producer_id) else {
+            return Expected::Append;
+        };
+        let bumped = marker.producer_epoch > known.epoch;
+        let same = marker.producer_epoch == known.epoch;
+        match (version, known.open) {
+            (2, Some(_)) if !bumped => Expected::Fenced,
+            _ if !bumped && !same => Expected::Fenced,
+            _ if marker.coordinator_epoch < known.coordinator_epoch => Expected::CoordinatorFenced,
+            _ => Expected::Append,
+        }
+    }
+
+    /// Below it everything is decided, and the markers are below `high_watermark`.
+    pub fn last_stable(&self, high_watermark: i64) -> i64 {
+        let decided = self.producers.decided.iter();
+        let ending = decided.filter(|(_, marker)| *marker >= high_watermark).map(|(first, _)| *first);
+        let open = self.producers.known.values().filter_map(|known| known.open);
+        let first = ending.chain(open).min().unwrap_or(high_watermark);
+        first.max(self.log_start).min(high_watermark)
     }
 
     /// A batch was appended at the end.
@@ -91,8 +151,9 @@ impl Model {
         let stamped = bytes.first_chunk_mut().expect("a batch has a header");
         encode_offset_and_epoch(stamped, end, leader_epoch);
         let header = BatchHeader::parse(&bytes).expect("the simulator builds good batches");
-        note(&mut self.producers, &header);
-        self.batches.push(Kept { header, bytes });
+        let kept = Kept { header, bytes };
+        self.producers.note(&kept);
+        self.batches.push(kept);
         self.batches.last().expect("just pushed")
     }
 
@@ -115,11 +176,12 @@ impl Model {
 
     /// The producers are what the batches say, of which a snapshot may have kept only the last.
     pub fn reopened(&mut self) {
-        self.producers.clear();
+        self.producers = Producers::default();
         for kept in &self.batches {
-            note(&mut self.producers, &kept.header);
+            self.producers.note(kept);
         }
-        for known in self.producers.values_mut() {
+        self.producers.decided.clear();
+        for known in self.producers.known.values_mut() {
             known.sure = 1;
         }
     }
@@ -153,14 +215,13 @@ impl Model {
         &self.batches[from..upto.max(from)]
     }
 
-    /// The last batch of each producer below `offset`.
-    pub fn producers_at(&self, offset: i64) -> BTreeMap<i64, Sent> {
-        let mut producers = BTreeMap::new();
+    /// The producers below `offset`.
+    pub fn producers_at(&self, offset: i64) -> BTreeMap<i64, Known> {
+        let mut producers = Producers::default();
         for kept in self.batches.iter().take_while(|kept| kept.header.base_offset < offset) {
-            note(&mut producers, &kept.header);
+            producers.note(kept);
         }
-        let last = |(id, known): (i64, Known)| (id, *known.window.last().expect("not empty"));
-        producers.into_iter().map(last).collect()
+        producers.known
     }
 }
 
@@ -168,25 +229,60 @@ fn next(kept: &Kept) -> i64 {
     kept.header.next_offset()
 }
 
-fn note(producers: &mut BTreeMap<i64, Known>, header: &BatchHeader) {
-    if header.producer_id < 0 {
-        return;
+impl Producers {
+    fn note(&mut self, kept: &Kept) {
+        let header = &kept.header;
+        if header.producer_id < 0 {
+            return;
+        }
+        let nothing = Known {
+            epoch: header.producer_epoch,
+            coordinator_epoch: -1,
+            open: None,
+            window: Vec::new(),
+            sure: 0,
+        };
+        let known = self.known.entry(header.producer_id).or_insert(nothing);
+        if known.epoch != header.producer_epoch {
+            (known.epoch, known.window, known.sure) = (header.producer_epoch, Vec::new(), 0);
+        }
+        if header.is_control() {
+            return self.note_marker(kept);
+        }
+        if header.is_transactional() && known.open.is_none() {
+            known.open = Some(header.base_offset);
+        }
+        if known.window.len() == 5 {
+            known.window.remove(0);
+        }
+        known.sure = (known.sure + 1).min(5);
+        known.window.push(Sent {
+            epoch: header.producer_epoch,
+            first: header.base_sequence,
+            last: sequence_after(header.base_sequence, header.last_offset_delta),
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+        });
     }
-    let known = producers.entry(header.producer_id).or_default();
-    if known.window.last().is_some_and(|sent| sent.epoch != header.producer_epoch) {
-        *known = Known::default();
+
+    fn note_marker(&mut self, kept: &Kept) {
+        let (batch, _) = Batch::parse(&kept.bytes).expect("the simulator builds good batches");
+        let marker = Marker::decode(&batch).expect("the simulator builds good markers");
+        let at = kept.header.base_offset;
+        let known = self.known.get_mut(&marker.producer_id).expect("it was just noted");
+        known.coordinator_epoch = marker.coordinator_epoch;
+        let Some(first_offset) = known.open.take() else { return };
+        self.decided.push((first_offset, at));
+        if !marker.committed {
+            let open = self.known.values().filter_map(|known| known.open).min();
+            self.aborted.push(AbortedTxn {
+                producer_id: marker.producer_id,
+                first_offset,
+                last_offset: at,
+                last_stable_offset: open.unwrap_or(at + 1),
+            });
+        }
     }
-    if known.window.len() == 5 {
-        known.window.remove(0);
-    }
-    known.sure = (known.sure + 1).min(5);
-    known.window.push(Sent {
-        epoch: header.producer_epoch,
-        first: header.base_sequence,
-        last: sequence_after(header.base_sequence, header.last_offset_delta),
-        base_offset: header.base_offset,
-        last_offset: header.last_offset(),
-    });
 }
 
 /// The indexes that a segment of these batches has, before it is closed.
