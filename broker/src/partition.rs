@@ -278,6 +278,32 @@ impl<M: Memory> Partition<M> {
         Ok(appended)
     }
 
+    /// Appends a decision of a coordinator of this broker; a transaction that it is part of was
+    /// verified ([`Partition::check_own`]).
+    ///
+    /// # Errors
+    /// Kafka's code; nothing was appended.
+    pub fn append_own(
+        &mut self,
+        now_ms: i64,
+        memory: &mut impl Memory<Chunk = M::Chunk>,
+        batch: &Batch<'_>,
+    ) -> Result<Appended, ErrorCode> {
+        self.append_from(Origin::Coordinator, now_ms, memory, batch)
+    }
+
+    /// Whether [`Partition::append_own`] would take this producer's records.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH for one that is fenced here.
+    pub fn check_own(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode> {
+        let known = self.log.producers().get(producer_id);
+        match known.is_some_and(|known| known.epoch > producer_epoch) {
+            true => Err(ErrorCode::InvalidProducerEpoch),
+            false => Ok(()),
+        }
+    }
+
     /// Ends a producer's transaction here, for a coordinator of that transaction version (rule 35).
     ///
     /// # Errors

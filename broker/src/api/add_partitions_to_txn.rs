@@ -26,9 +26,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     };
     let (to, version) = (request.reply_to(), request.version);
     let transactions = transactions(version, view);
-    let of_one =
-        |one: &AddPartitionsToTxnTransaction| one.topics.iter().map(|it| it.partitions.len()).sum();
-    let partitions: usize = transactions.iter().map(of_one).sum::<usize>();
+    let topics = transactions.iter().flat_map(|transaction| &transaction.topics);
+    let partitions: usize = topics.map(|topic| topic.partitions.len()).sum();
     if transactions.len() > IDS_MAX || partitions > PARTITIONS_MAX {
         return Outcome::too_many_partitions(request.api);
     }

@@ -138,11 +138,23 @@ impl Shell {
         questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
         finish: Finish,
     ) {
-        let key = self.begin_asking(core, questions, finish);
+        let key = self.begin_asking(core, questions, false, finish);
         self.asks_done(core, key, 1);
     }
 
-    /// The same, and one answer more is to come by [`Message::Answers`], under the entry behind the
+    /// The same for this process's own questions: with `advertise = shard` too, they reach every
+    /// shard.
+    pub(crate) fn ask_inside(
+        &mut self,
+        core: &mut ShardCore,
+        questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
+        finish: Finish,
+    ) {
+        let key = self.begin_asking(core, questions, true, finish);
+        self.asks_done(core, key, 1);
+    }
+
+    /// The same as [`Shell::ask`], and one answer more is to come by [`Message::Answers`], under the entry behind the
     /// last question.
     pub(crate) fn ask_and_wait(
         &mut self,
@@ -150,7 +162,7 @@ impl Shell {
         questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
         finish: Finish,
     ) -> Key {
-        let key = self.begin_asking(core, questions, finish);
+        let key = self.begin_asking(core, questions, false, finish);
         if let Some(pending) = self.asks.get_mut(key) {
             pending.answers.push(Err(ErrorCode::UnknownServerError));
         }
@@ -162,6 +174,7 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         questions: Vec<Result<(TopicPartition, Place, Question), ErrorCode>>,
+        is_inside: bool,
         finish: Finish,
     ) -> Key {
         let answers = vec![Err(ErrorCode::UnknownServerError); questions.len()];
@@ -172,7 +185,7 @@ impl Shell {
             let answer = match question {
                 Err(code) => Some(Err(code)),
                 Ok((of, Place::Remote(shard), question))
-                    if self.shared.config.advertise == Advertise::Node =>
+                    if is_inside || self.shared.config.advertise == Advertise::Node =>
                 {
                     remote[shard].push(Ask { entry, of, question });
                     None

@@ -3,7 +3,6 @@
 //! v3: static members.  v4: flexible (rule 70).
 
 use ringlog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 use crate::group::{Event, Response};

@@ -7,7 +7,6 @@
 //! Answered when the group has its next generation (rules 68, 69, 71).
 
 use ringlog_wire::api::join_group::{JoinGroupRequest, JoinGroupResponse};
-use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 use crate::group::{Event, Response};

@@ -3,7 +3,6 @@
 //! v3: several members, static ones by their names (rule 71).  v4: flexible.  v5: reason.
 
 use ringlog_wire::api::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 use crate::group::{Event, Response};

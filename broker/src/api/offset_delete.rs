@@ -3,7 +3,6 @@
 //! Deletes committed offsets of partitions that no member of the group reads (KIP-496).
 
 use ringlog_wire::api::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
-use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 use crate::group::{Event, Response};

@@ -5,7 +5,6 @@
 //! Answered when the group's leader has said who does what.
 
 use ringlog_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
-use ringlog_wire::error::ErrorCode;
 
 use super::{Outcome, Request};
 use crate::group::{Event, Response};

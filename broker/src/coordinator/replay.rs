@@ -1,7 +1,7 @@
 //! From a coordinator's log back to its state.
 
+use ringlog_storage::transaction::Marker;
 use ringlog_wire::batch::{Batch, BatchError, Codecs, Compression};
-use ringlog_wire::records::control::EndTxn;
 
 /// What a coordinator's log is read into.
 pub trait Replayed {
@@ -54,19 +54,19 @@ pub fn replay(
 
 fn replay_batch(into: &mut dyn Replayed, batch: &Batch<'_>, from: i64) -> Result<(), String> {
     let header = batch.header();
+    if header.is_control() {
+        // Control records of kinds that are not known end no transaction.
+        if let Some(marker) = Marker::decode(batch) {
+            into.marker(marker.producer_id, marker.committed, header.base_offset);
+        }
+        return Ok(());
+    }
     let producer =
         header.is_transactional().then_some((header.producer_id, header.producer_epoch));
     for record in batch.records() {
         let record = record.map_err(unreadable)?;
         let offset = header.base_offset + i64::from(record.offset_delta);
         if offset < from {
-            continue;
-        }
-        if header.is_control() {
-            // Control records of kinds that are not known end no transaction.
-            if let Some(committed) = EndTxn::is_commit(record.key) {
-                into.marker(header.producer_id, committed, offset);
-            }
             continue;
         }
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);

@@ -112,6 +112,11 @@ impl Coordinators {
         self.opened.push(slot);
     }
 
+    /// What the coordinator with that log coordinates; `None` while there is none.
+    fn kind_of(&self, slot: Key) -> Option<Kind> {
+        self.by_log.get(&slot).map(|coordinator| coordinator.machine.kind())
+    }
+
     fn set_deadline(&mut self, slot: Key, at: Option<i64>) {
         let Some(coordinator) = self.by_log.get_mut(&slot) else { return };
         let before = std::mem::replace(&mut coordinator.deadline_ms, at);

@@ -133,6 +133,9 @@ impl Shell {
         }
         // The place where a coordinator whose log this is would hear of them.
         advanced.ended.clear();
+        for (marker, _) in advanced.ended.drain(..) {
+            self.coordinator_marked(core, slot, &marker);
+        }
         let log_start = match self.logs.get(slot) {
             Some(hosted) => hosted.partition.log.log_start_offset(),
             None => -1,

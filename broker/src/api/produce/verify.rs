@@ -11,11 +11,13 @@ use ringlog_wire::batch::{BatchHeader, INFLATED_BYTES_MAX};
 use ringlog_wire::error::ErrorCode;
 
 use super::Terms;
+use crate::coordinator::{Answer, Ask, Kind};
 use crate::message::{Message, ProduceFor, Produced, TopicPartition};
 use crate::partition::{Acks, Guard, Waiter};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
+use crate::txn;
 use crate::validate::Refusal;
 
 /// Most bytes of records of one shard that wait for coordinators.
@@ -181,8 +183,37 @@ impl Shell {
         key: Key,
         ask: TransactionAsk,
     ) {
-        let answers = vec![ErrorCode::CoordinatorNotAvailable; ask.partitions.len()];
-        self.transaction_verified(core, key, &answers);
+        let TransactionAsk { transactional_id, producer_id, producer_epoch, adds, partitions } = ask;
+        let count = partitions.len();
+        let named = |of: &TopicPartition| {
+            let topic = self.topics.with_id(of.topic);
+            (topic.map_or_else(String::new, |topic| topic.name.name.to_string()), of.index)
+        };
+        let partitions = partitions.iter().map(named).collect();
+        let id = transactional_id.to_string();
+        let event = move |to| txn::Event::Verify {
+            to,
+            transactional_id: id,
+            producer_id,
+            producer_epoch,
+            partitions,
+            add: adds,
+        };
+        let finish = move |shell: &mut Shell, core: &mut ShardCore, answer: Result<Answer, _>| {
+            let answers = match answer.map(Answer::into_transaction) {
+                Ok(txn::Response::Verify(told)) => told.into_iter().map(|(_, _, code)| code).collect(),
+                Ok(_) => unreachable!("a coordinator answers what it is asked"),
+                Err(code) => vec![code; count],
+            };
+            shell.transaction_verified(core, key, &answers);
+        };
+        self.coordinate_inside(
+            core,
+            Kind::Transactions,
+            &transactional_id,
+            Ask::Transaction(Box::new(event)),
+            Box::new(finish),
+        );
     }
 
     /// A coordinator has answered, partition by partition: what waits is appended or refused.

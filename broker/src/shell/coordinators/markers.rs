@@ -5,21 +5,22 @@ use ringlog_wire::error::ErrorCode;
 
 use crate::api::asks::{Answers, Question};
 use crate::api::init_producer_id;
-use crate::coordinator::{Event, Markers};
+use crate::coordinator::{Event, Kind, Markers};
+use crate::group;
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;
 use crate::txn;
 
 impl Shell {
     /// Coordinators of transactions must not run out of producer ids.
-    fn keep_producer_ids(&mut self, core: &mut ShardCore) {
+    pub(super) fn keep_producer_ids(&mut self, core: &mut ShardCore) {
         if self.producer_ids.is_empty() && !self.stopping {
             init_producer_id::ask_for_ids(self, core);
         }
     }
 
     /// Has a transaction's markers written, and tells its coordinator of each.
-    fn write_markers(&mut self, core: &mut ShardCore, slot: Key, markers: Markers) {
+    pub(super) fn write_markers(&mut self, core: &mut ShardCore, slot: Key, markers: Markers) {
         let Markers { producer_id, producer_epoch, coordinator_epoch, committed, .. } = markers;
         let marker = Marker { producer_id, producer_epoch, coordinator_epoch, committed };
         let version = markers.transaction_version;
@@ -43,5 +44,21 @@ impl Shell {
             }
         };
         self.ask_inside(core, questions, Box::new(finish));
+    }
+
+    /// A transaction has ended in the log of a coordinator: of groups, whose offsets were in it.
+    pub(in crate::shell) fn coordinator_marked(
+        &mut self,
+        core: &mut ShardCore,
+        slot: Key,
+        marker: &Marker,
+    ) {
+        let Some(kind) = self.coordinators.kind_of(slot) else { return };
+        if kind == Kind::Groups {
+            let Marker { producer_id, producer_epoch, committed, .. } = *marker;
+            let event = group::Event::EndTransaction { producer_id, producer_epoch, committed };
+            let event = Event::Group(event);
+            self.decide(core, slot, |machine, around| machine.step(event, around));
+        }
     }
 }

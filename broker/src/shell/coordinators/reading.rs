@@ -26,7 +26,7 @@ const REWRITE_BATCH_BYTES: usize = 256 << 10;
 
 impl Shell {
     /// Begins to rebuild the coordinators whose logs came open.
-    pub(super) fn load_coordinators(&mut self, core: &mut ShardCore) {
+    pub(in crate::shell) fn load_coordinators(&mut self, core: &mut ShardCore) {
         for slot in std::mem::take(&mut self.coordinators.opened) {
             let Some(hosted) = self.logs.get(slot) else { continue };
             let Some(kind) = Kind::of_topic(&hosted.partition.topic.name) else { continue };
@@ -49,7 +49,7 @@ impl Shell {
     }
 
     /// Reads on in the log of a coordinator, until a read has to wait for the disk.
-    fn read_on(&mut self, core: &mut ShardCore, slot: Key) {
+    pub(super) fn read_on(&mut self, core: &mut ShardCore, slot: Key) {
         loop {
             let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return };
             let Some(reader) = &mut coordinator.reader else { return };
@@ -91,7 +91,7 @@ impl Shell {
 
     /// A read of a coordinator's log has ended. Without slices there was no memory: the next tick
     /// tries again.
-    pub(super) fn load_read_done(
+    pub(in crate::shell) fn load_read_done(
         &mut self,
         core: &mut ShardCore,
         slot: Key,
@@ -149,7 +149,7 @@ impl Shell {
 
     /// Those that wait for memory to read their logs into, and logs that have grown beyond what
     /// they say.
-    pub(super) fn tend_coordinators(&mut self, core: &mut ShardCore) {
+    pub(in crate::shell) fn tend_coordinators(&mut self, core: &mut ShardCore) {
         for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
             self.read_on(core, slot);
         }
@@ -209,7 +209,7 @@ impl Shell {
     }
 
     /// What lies before `offset` in a coordinator's log has been said again.
-    fn drop_before(&mut self, core: &mut ShardCore, slot: Key, offset: i64) {
+    pub(super) fn drop_before(&mut self, core: &mut ShardCore, slot: Key, offset: i64) {
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let mut advanced = Advanced::default();
         hosted.partition.drop_before(offset, &mut advanced);
@@ -232,7 +232,7 @@ impl Shell {
     }
 
     /// A coordinator is no more, or not now: whoever waits for it asks again elsewhere or later.
-    pub(super) fn lose_coordinator(&mut self, core: &mut ShardCore, slot: Key) {
+    pub(in crate::shell) fn lose_coordinator(&mut self, core: &mut ShardCore, slot: Key) {
         self.coordinators.set_deadline(slot, None);
         if self.coordinators.by_log.remove(&slot).is_none() {
             return;
@@ -245,7 +245,7 @@ impl Shell {
     }
 
     /// All of them: the shard stops.
-    pub(super) fn lose_coordinators(&mut self, core: &mut ShardCore) {
+    pub(in crate::shell) fn lose_coordinators(&mut self, core: &mut ShardCore) {
         for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
             self.lose_coordinator(core, slot);
         }
