@@ -688,11 +688,17 @@ mod tests {
             bench.partition.watch(watcher(1));
             assert_eq!(bench.advance(), (vec![], 0));
             assert_eq!(bench.partition.high_watermark(), 0);
-            assert!(matches!(bench.partition.read(0, Isolation::Uncommitted, 1000, true), Ok(ReadPlan::Empty)));
+            assert!(matches!(
+                bench.partition.read(0, Isolation::Uncommitted, 1000, true),
+                Ok(ReadPlan::Empty)
+            ));
             bench.settle();
             assert_eq!(bench.advance(), (vec![(0, ErrorCode::None)], 1), "{acks:?}");
             assert_eq!(bench.partition.high_watermark(), 2);
-            assert!(matches!(bench.partition.read(0, Isolation::Uncommitted, 1000, true), Ok(ReadPlan::Memory { .. })));
+            assert!(matches!(
+                bench.partition.read(0, Isolation::Uncommitted, 1000, true),
+                Ok(ReadPlan::Memory { .. })
+            ));
             // Everyone is told once.
             assert_eq!(bench.advance(), (vec![], 0));
         }

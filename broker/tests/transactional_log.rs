@@ -94,8 +94,7 @@ impl End {
 
     fn write(self, client: &mut Client, topic: &Topic, indexes: &[i32]) -> Vec<ErrorCode> {
         let request = WriteTxnMarkersRequest { markers: vec![self.marker(topic, indexes)] };
-        let response: WriteTxnMarkersResponse =
-            client.call(&write_txn_markers::API, 2, &request);
+        let response: WriteTxnMarkersResponse = client.call(&write_txn_markers::API, 2, &request);
         codes(&response)
     }
 
@@ -492,7 +491,8 @@ fn what_was_aborted_is_known_after_a_restart_and_read_from_files() {
     let mut broker = broker.restart();
     for _ in 0..2 {
         let files = broker.dir().files();
-        let indexes: Vec<_> = files.iter().filter(|(name, _)| name.ends_with(".txnindex")).collect();
+        let indexes: Vec<_> =
+            files.iter().filter(|(name, _)| name.ends_with(".txnindex")).collect();
         let entries: u64 = indexes.iter().map(|(_, bytes)| bytes / 34).sum();
         assert_eq!((indexes.len(), entries), (3, 150), "{files:?}");
         let mut client = broker.client();

@@ -37,8 +37,8 @@ pub mod transaction;
 pub use config::Planted;
 pub use config::{Durability, LogConfig, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX};
 pub use log::{
-    AbortedPlan, AbortedSearch, AppendError, Appended, Cut, CutReason, DiskPlan, Failure, IndexPlan, Log, OpenBatch, OpenError,
-    ReadError, ReadPlan, RecoveryHint, RecoveryReport, SEALED_INDEXES_MAX, TimeAnswer, TimePlan,
-    TimeStep,
+    AbortedPlan, AbortedSearch, AppendError, Appended, Cut, CutReason, DiskPlan, Failure,
+    IndexPlan, Log, OpenBatch, OpenError, ReadError, ReadPlan, RecoveryHint, RecoveryReport,
+    SEALED_INDEXES_MAX, TimeAnswer, TimePlan, TimeStep,
 };
 pub use ops::*;

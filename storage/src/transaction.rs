@@ -78,7 +78,8 @@ impl Marker {
         }
         let record = batch.records().next()?.ok()?;
         let (mut key, mut value) = (Fields { bytes: record.key? }, Fields { bytes: record.value? });
-        let (key_version, kind) = (i16::from_be_bytes(key.take()?), i16::from_be_bytes(key.take()?));
+        let (key_version, kind) =
+            (i16::from_be_bytes(key.take()?), i16::from_be_bytes(key.take()?));
         let version = i16::from_be_bytes(value.take()?);
         let coordinator_epoch = i32::from_be_bytes(value.take()?);
         if key_version < VERSION || version < VERSION || !matches!(kind, ABORT | COMMIT) {

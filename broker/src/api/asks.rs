@@ -16,8 +16,8 @@ use ringlog_wire::message;
 
 use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::config::Advertise;
-use crate::message::{Message, TopicPartition};
 use crate::memory::PoolMemory;
+use crate::message::{Message, TopicPartition};
 use crate::partition::{Acks, Advanced, Waiter, WaitsFor};
 use crate::shell::{ShardCore, Shell};
 use crate::slab::Key;

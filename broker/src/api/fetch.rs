@@ -109,7 +109,8 @@ impl PendingFetch {
             return true;
         }
         let counted = self.asks.iter().zip(&self.results);
-        let bytes: usize = counted.map(|((ask, _), it)| enough::bytes_available(ask, it, self.isolation)).sum();
+        let bytes: usize =
+            counted.map(|((ask, _), it)| enough::bytes_available(ask, it, self.isolation)).sum();
         bytes >= self.bytes_min
     }
 }
@@ -344,7 +345,8 @@ impl Shell {
                         left = left.saturating_sub(bytes_at_most(&plan, bytes_max));
                         let upto = result.readable(isolation);
                         reads.push((at, ask.offset, upto, bytes_max, place, plan));
-                    } else if let Some(next) = self.add_aborted(ask, place, isolation, &mut result) {
+                    } else if let Some(next) = self.add_aborted(ask, place, isolation, &mut result)
+                    {
                         searches.push((at, ask.offset, place, next));
                     }
                     result

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringlog_shard::ConnId;
+use ringlog_storage::producer::Origin;
 use ringlog_wire::api::produce::{
     PartitionResult, RecordError, RequestView, ResponseWriter, TopicView,
 };
-use ringlog_storage::producer::Origin;
 use ringlog_wire::batch::INFLATED_BYTES_MAX;
 use ringlog_wire::error::ErrorCode;
 

@@ -14,8 +14,8 @@ use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHin
 use ringlog_wire::error::ErrorCode;
 
 use super::files::disk_error;
-use crate::api::asks::{Answer, Answered};
 use super::{DiskWork, Seat, ShardCore, Shell};
+use crate::api::asks::{Answer, Answered};
 use crate::config::Io;
 use crate::memory::{LogMemory, LogWrite};
 use crate::message::{Message, Produced, TopicPartition};

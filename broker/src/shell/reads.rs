@@ -8,7 +8,10 @@ use std::io;
 
 use ringlog_shard::buf::{ReadBuf, Slice};
 use ringlog_shard::fs::{File, OpenMode};
-use ringlog_storage::{AbortedPlan, AbortedSearch, DiskPlan, FileId, IndexPlan, OpenBatch, ReadError, ReadPlan, TimeAnswer};
+use ringlog_storage::{
+    AbortedPlan, AbortedSearch, DiskPlan, FileId, IndexPlan, OpenBatch, ReadError, ReadPlan,
+    TimeAnswer,
+};
 use ringlog_wire::batch::{BatchError, Codecs};
 use ringlog_wire::error::ErrorCode;
 

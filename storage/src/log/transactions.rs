@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use ringlog_wire::batch::Batch;
 
+use super::Log;
 use super::append::{AppendError, Appended};
 use super::read::{ReadError, SEALED_INDEXES_MAX};
-use super::Log;
 use crate::ops::{FileId, Memory};
 use crate::segment::{AbortedIndex, Segment, file_name};
 use crate::transaction::{AbortedTxn, Completed, Marker, decode_index};
@@ -48,7 +48,7 @@ impl AbortedSearch {
     }
 
     /// Takes in a segment's index, and says whether that was the last one that matters.
-    fn take(&mut self, base_offset: i64, aborted: &[AbortedTxn]) -> bool {
+    pub(super) fn take(&mut self, base_offset: i64, aborted: &[AbortedTxn]) -> bool {
         self.next = Some(base_offset + 1);
         let first = aborted.partition_point(|txn| txn.last_offset < self.from);
         for txn in &aborted[first..] {
@@ -108,7 +108,8 @@ impl<M: Memory> Log<M> {
     /// the offset below which they hold everything. Never above that, nor below the log's start.
     pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
         #[cfg(test)]
-        let high_watermark_seen = match self.config.planted(crate::Planted::StableBeforeReplicated) {
+        let high_watermark_seen = match self.config.planted(crate::Planted::StableBeforeReplicated)
+        {
             true => i64::MAX,
             false => high_watermark,
         };

@@ -138,7 +138,11 @@ fn a_full_table_forgets_the_longest_silent() {
     table.update_marker(&marker(2, 0, 0), 7, 0);
     assert_eq!((table.count(), table.first_unstable_offset()), (2, Some(0)), "one marker more");
     assert_eq!(offer(&mut table, batch(3, 0, 0, 1), 9), "append");
-    assert_eq!((table.count(), table.first_unstable_offset()), (2, Some(0)), "and no open one less");
+    assert_eq!(
+        (table.count(), table.first_unstable_offset()),
+        (2, Some(0)),
+        "and no open one less"
+    );
 }
 
 #[test]

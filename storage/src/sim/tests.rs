@@ -27,7 +27,8 @@ fn run(plan: &Plan) -> Outcome<Figures> {
 }
 
 fn report(what: &str, figures: &Figures, runs: u64, started: std::time::Duration) {
-    let Figures { batches, duplicates, markers, reads, opens, crashes, faults, ops, calls } = figures;
+    let Figures { batches, duplicates, markers, reads, opens, crashes, faults, ops, calls } =
+        figures;
     println!(
         "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, \
          {markers} markers, {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, \

@@ -50,21 +50,29 @@ fn what_is_no_marker_is_none() {
         ("a negative value version", control(&abort, &[255, 255, 0, 0, 0, 9]), None),
         ("a short key", control(&[0, 0, 0], &epoch), None),
         ("a short value", control(&abort, &[0, 0, 0]), None),
-        ("nothing left of it", {
-            let options = BatchOptions {
-                producer_id: 7,
-                producer_epoch: 3,
-                control: true,
-                ..BatchOptions::default()
-            };
-            BatchBuilder::new(options).finish()
-        }, None),
-        ("no producer's", {
-            let mut builder =
-                BatchBuilder::new(BatchOptions { control: true, ..BatchOptions::default() });
-            builder.push(1, Some(&abort), Some(&epoch), &[]);
-            builder.finish()
-        }, None),
+        (
+            "nothing left of it",
+            {
+                let options = BatchOptions {
+                    producer_id: 7,
+                    producer_epoch: 3,
+                    control: true,
+                    ..BatchOptions::default()
+                };
+                BatchBuilder::new(options).finish()
+            },
+            None,
+        ),
+        (
+            "no producer's",
+            {
+                let mut builder =
+                    BatchBuilder::new(BatchOptions { control: true, ..BatchOptions::default() });
+                builder.push(1, Some(&abort), Some(&epoch), &[]);
+                builder.finish()
+            },
+            None,
+        ),
     ];
     for (what, bytes, expected) in cases {
         assert_eq!(decoded(&bytes), expected, "{what}");

@@ -97,15 +97,20 @@ pub(super) fn producers_of<'a>(
 fn refusal_of(code: ErrorCode, version: i16) -> Refusal {
     use ErrorCode::*;
     match code {
-        ConcurrentTransactions | NetworkException | CoordinatorLoadInProgress
-        | CoordinatorNotAvailable | NotCoordinator => {
+        NetworkException | CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator => {
             (NotEnoughReplicas, "The transaction could not be verified yet.").into()
+        }
+        // Clients of version 2 meet it often, while the transaction before is being ended.
+        ConcurrentTransactions if version < VERSION_2_FROM => {
+            (NotEnoughReplicas, "The transaction before is being ended.").into()
         }
         ProducerFenced => (InvalidProducerEpoch, "The producer is fenced.").into(),
         TransactionAbortable if version < ABORTABLE_FROM => {
             (InvalidTxnState, "The transaction must be aborted.").into()
         }
-        InvalidTxnState => (InvalidTxnState, "The partition is not part of the transaction.").into(),
+        InvalidTxnState => {
+            (InvalidTxnState, "The partition is not part of the transaction.").into()
+        }
         code => (code, "The transaction was not verified.").into(),
     }
 }
@@ -166,11 +171,8 @@ impl Shell {
             adds: owner.version >= VERSION_2_FROM,
             partitions: asked.clone(),
         };
-        let inserted = self.verifications.insert(PendingVerification {
-            transactional_id,
-            asked,
-            waiting,
-        });
+        let inserted =
+            self.verifications.insert(PendingVerification { transactional_id, asked, waiting });
         assert!(inserted == key, "nothing else was asked meanwhile");
         self.ask_coordinator_of_transaction(core, key, ask);
     }
@@ -293,7 +295,8 @@ mod tests {
         use ErrorCode::*;
         let cases = [
             (InvalidTxnState, 11, InvalidTxnState),
-            (ConcurrentTransactions, 12, NotEnoughReplicas),
+            (ConcurrentTransactions, 11, NotEnoughReplicas),
+            (ConcurrentTransactions, 12, ConcurrentTransactions),
             (NetworkException, 12, NotEnoughReplicas),
             (CoordinatorLoadInProgress, 9, NotEnoughReplicas),
             (CoordinatorNotAvailable, 9, NotEnoughReplicas),

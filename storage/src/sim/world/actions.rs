@@ -143,7 +143,8 @@ impl World {
 
     /// A file that only helps is lost, cut, or padded with zeros: the log is the truth.
     fn damage(&mut self) {
-        const HELPERS: [&str; 5] = [".index", ".timeindex", ".txnindex", ".snapshot", "-checkpoint"];
+        const HELPERS: [&str; 5] =
+            [".index", ".timeindex", ".txnindex", ".snapshot", "-checkpoint"];
         // Producers of segments that are gone are nowhere but in snapshots.
         let retired = self.model.retired > 0;
         let spared = |path: &PathBuf| {
@@ -276,13 +277,15 @@ impl World {
             producer_id,
             producer_epoch: (epoch + change).max(0),
             committed: self.random.chance(1, 2),
-            coordinator_epoch: coordinator + self.random.pick(&[0, 0, 0, 0, 1, -1]).max(-coordinator),
+            coordinator_epoch: coordinator
+                + self.random.pick(&[0, 0, 0, 0, 1, -1]).max(-coordinator),
         };
         let expected = self.model.expected_of_marker(&marker, version);
         let leader_epoch = self.model.epoch;
         let log = self.log.as_mut().expect("the log is open");
         let was_failed = log.is_failed();
-        let answer = log.append_marker(self.now_ms, &mut self.memory, &marker, version, leader_epoch);
+        let answer =
+            log.append_marker(self.now_ms, &mut self.memory, &marker, version, leader_epoch);
         match (answer, expected) {
             (Err(AppendError::Failed), _) if was_failed => Ok(()),
             (Err(AppendError::NoMemory), Expected::Append) => {

@@ -145,7 +145,8 @@ impl World {
         let log = self.log.as_mut().expect("the log is open");
         let mut search = AbortedSearch::new(from, upto);
         loop {
-            let plan = log.find_aborted(&mut search).map_err(|error| format!("{what}: {error:?}"))?;
+            let plan =
+                log.find_aborted(&mut search).map_err(|error| format!("{what}: {error:?}"))?;
             let Some(plan) = plan else { break };
             let bytes = self.disk.content(&Path::new(DIR).join(&plan.path)).unwrap_or_default();
             match log.load_aborted(&mut search, &plan, bytes) {
@@ -157,7 +158,8 @@ impl World {
         // One that ends later may begin in the range: nobody is told records of it.
         let stable = self.model.last_stable(self.model.end());
         let overlaps = |txn: &&AbortedTxn| txn.overlaps(from, upto);
-        let wanted: Vec<_> = self.model.producers.aborted.iter().filter(overlaps).copied().collect();
+        let wanted: Vec<_> =
+            self.model.producers.aborted.iter().filter(overlaps).copied().collect();
         let found = search.found();
         if upto <= stable && found != wanted {
             return Err(format!("{what}: {found:?}, not {wanted:?}"));
@@ -377,8 +379,7 @@ impl World {
     fn check_closed_aborted(&self, base: i64, next: i64) -> Outcome<Option<PathBuf>> {
         let path = path(base, "txnindex");
         let is_here = |txn: &&AbortedTxn| (base..next).contains(&txn.last_offset);
-        let here: Vec<_> =
-            self.model.producers.aborted.iter().filter(is_here).copied().collect();
+        let here: Vec<_> = self.model.producers.aborted.iter().filter(is_here).copied().collect();
         let found = self.disk.content(&path);
         match found.unwrap_or_default() == encode_index(&here) {
             true => Ok(found.is_some_and(|bytes| !bytes.is_empty()).then_some(path)),

@@ -138,7 +138,8 @@ impl Model {
     /// Below it everything is decided, and the markers are below `high_watermark`.
     pub fn last_stable(&self, high_watermark: i64) -> i64 {
         let decided = self.producers.decided.iter();
-        let ending = decided.filter(|(_, marker)| *marker >= high_watermark).map(|(first, _)| *first);
+        let ending =
+            decided.filter(|(_, marker)| *marker >= high_watermark).map(|(first, _)| *first);
         let open = self.producers.known.values().filter_map(|known| known.open);
         let first = ending.chain(open).min().unwrap_or(high_watermark);
         first.max(self.log_start).min(high_watermark)
