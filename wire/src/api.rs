@@ -151,6 +151,11 @@ pub fn find(key: i16) -> Option<&'static Api> {
     API_LIST.iter().find(|api| api.key == key)
 }
 
+/// The API of a key, if it is spoken: served or [`SOON`] to be.
+pub fn spoken(key: i16) -> Option<&'static Api> {
+    API_LIST.iter().chain(SOON).find(|api| api.key == key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +172,7 @@ mod tests {
             }
         }
         assert!(API_LIST.iter().all(|api| find(api.key) == Some(api)));
-        assert!(SOON.iter().all(|api| find(api.key).is_none()));
+        assert!(SOON.iter().all(|api| find(api.key).is_none() && spoken(api.key) == Some(api)));
         assert_eq!(find(4), None);
         assert_eq!(find(-1), None);
     }

@@ -1,17 +1,27 @@
 //! Bytes worked out from the schemas by hand, for what the oracle does not know: ListOffsets v11,
-//! DescribeLogDirs v5, and the metadata log's records. Each must be written so, and read back.
+//! DescribeLogDirs v5, TxnOffsetCommit v6, DeleteGroups v3, and the metadata log's records. Each
+//! must be written so, and read back.
 
 use std::fmt::Debug;
 
 use super::arbitrary::{self, Rng};
+use crate::api::delete_groups::*;
 use crate::api::describe_log_dirs::*;
 use crate::api::list_offsets::*;
+use crate::api::txn_offset_commit::*;
 use crate::error::ErrorCode;
 use crate::message::Message;
 use crate::records::control::{ControlKey, ControlRecord, EndTxnMarker, LeaderChangeMessage};
 use crate::records::control::{KRaftVersionRecord, LeaderChangeVoter};
 use crate::records::*;
 use crate::uuid::Uuid;
+
+/// The bytes of hexadecimal digits.
+pub fn hex(digits: &str) -> Vec<u8> {
+    assert!(digits.len().is_multiple_of(2), "two digits a byte");
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
 
 fn check<M: Message + Debug + PartialEq>(version: i16, message: M, parts: &[&[u8]]) {
     let mut bytes = Vec::new();
@@ -90,6 +100,62 @@ fn describe_log_dirs_version_5() {
         &[0, 0],
     ];
     check(5, response, &parts);
+}
+
+#[test]
+fn txn_offset_commit_version_6() {
+    let id = Uuid(*b"0123456789abcdef");
+    let partition = TxnOffsetCommitRequestPartition {
+        partition_index: 3,
+        committed_offset: 258,
+        committed_leader_epoch: 7,
+        committed_metadata: None,
+    };
+    let topic = TxnOffsetCommitRequestTopic {
+        name: String::new(),
+        topic_id: id,
+        partitions: vec![partition],
+    };
+    let request = TxnOffsetCommitRequest {
+        transactional_id: "x".to_owned(),
+        group_id: "g".to_owned(),
+        producer_id: 258,
+        producer_epoch: 3,
+        generation_id_or_member_epoch: 5,
+        member_id: "m".to_owned(),
+        group_instance_id: None,
+        topics: vec![topic],
+    };
+    let parts: [&[u8]; 5] = [
+        &[2, b'x', 2, b'g', 0, 0, 0, 0, 0, 0, 1, 2, 0, 3, 0, 0, 0, 5, 2, b'm', 0, 2],
+        &id.0,
+        &[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 7, 0, 0],
+        &[0],
+        &[0],
+    ];
+    check(6, request, &parts);
+    let partition =
+        TxnOffsetCommitResponsePartition { partition_index: 3, error_code: ErrorCode::None };
+    let topic = TxnOffsetCommitResponseTopic {
+        name: String::new(),
+        topic_id: id,
+        partitions: vec![partition],
+    };
+    let response = TxnOffsetCommitResponse { throttle_time_ms: 5, topics: vec![topic] };
+    let parts: [&[u8]; 3] = [&[0, 0, 0, 5, 2], &id.0, &[2, 0, 0, 0, 3, 0, 0, 0, 0, 0]];
+    check(6, response, &parts);
+}
+
+#[test]
+fn delete_groups_version_3() {
+    check(3, DeleteGroupsRequest { groups_names: vec!["g".to_owned()] }, &[&[2, 2, b'g', 0]]);
+    let result = DeletableGroupResult {
+        group_id: "g".to_owned(),
+        error_code: ErrorCode::NonEmptyGroup,
+        error_message: Some("no".to_owned()),
+    };
+    let response = DeleteGroupsResponse { throttle_time_ms: 5, results: vec![result] };
+    check(3, response, &[&[0, 0, 0, 5, 2, 2, b'g', 0, 68, 3, b'n', b'o', 0, 0]]);
 }
 
 fn check_record(record: impl Into<MetadataRecord>, version: i16, parts: &[&[u8]]) {

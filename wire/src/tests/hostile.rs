@@ -6,14 +6,15 @@
 
 use super::arbitrary::{self, Arbitrary, Rng};
 use crate::api::*;
-use crate::batch::Batch;
+use crate::batch::{Batch, TransactionEnd};
 use crate::client;
 use crate::codec::{DecodeError, Writer};
+use crate::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::frame;
 use crate::header::{self, RequestHeader};
 use crate::message::Message;
 use crate::records::control::ControlRecord;
-use crate::records::{self, MetadataRecord};
+use crate::records::{self, GroupRecord, MetadataRecord, TransactionRecord};
 
 const ROUNDS: usize = 20_000;
 
@@ -101,6 +102,29 @@ apis! {
         OffsetForLeaderEpochResponse;
     describe_log_dirs: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
     describe_producers: describe_producers DescribeProducersRequest DescribeProducersResponse;
+    join_group: join_group JoinGroupRequest JoinGroupResponse;
+    sync_group: sync_group SyncGroupRequest SyncGroupResponse;
+    heartbeat: heartbeat HeartbeatRequest HeartbeatResponse;
+    leave_group: leave_group LeaveGroupRequest LeaveGroupResponse;
+    offset_commit: offset_commit OffsetCommitRequest OffsetCommitResponse;
+    offset_fetch: offset_fetch OffsetFetchRequest OffsetFetchResponse;
+    list_groups: list_groups ListGroupsRequest ListGroupsResponse;
+    describe_groups: describe_groups DescribeGroupsRequest DescribeGroupsResponse;
+    delete_groups: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
+    offset_delete: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
+    consumer_group_heartbeat: consumer_group_heartbeat
+        ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse;
+    consumer_group_describe: consumer_group_describe
+        ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse;
+    add_partitions_to_txn: add_partitions_to_txn
+        AddPartitionsToTxnRequest AddPartitionsToTxnResponse;
+    add_offsets_to_txn: add_offsets_to_txn AddOffsetsToTxnRequest AddOffsetsToTxnResponse;
+    end_txn: end_txn EndTxnRequest EndTxnResponse;
+    write_txn_markers: write_txn_markers WriteTxnMarkersRequest WriteTxnMarkersResponse;
+    txn_offset_commit: txn_offset_commit TxnOffsetCommitRequest TxnOffsetCommitResponse;
+    describe_transactions: describe_transactions
+        DescribeTransactionsRequest DescribeTransactionsResponse;
+    list_transactions: list_transactions ListTransactionsRequest ListTransactionsResponse;
 }
 
 /// The owned and the borrowed form take and refuse the same bytes, and what is taken can be gone
@@ -178,6 +202,39 @@ fn metadata_log() {
 }
 
 #[test]
+fn coordinators_topics() {
+    let mut rng = Rng(4);
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    let mut accepted = 0;
+    for round in 0..rounds() {
+        if round % 4 == 0 {
+            (key.clear(), value.clear());
+            let member = GroupRecord::ConsumerGroupMemberMetadata {
+                key: arbitrary::message(0, &mut rng),
+                value: Some(arbitrary::message(0, &mut rng)),
+            };
+            let group = GroupRecord::GroupMetadata {
+                key: arbitrary::message(0, &mut rng),
+                value: Some(arbitrary::message(3, &mut rng)),
+            };
+            let record = if rng.below(2) == 0 { member } else { group };
+            record.encode(&mut key, &mut value);
+        }
+        let bad_key = if rng.below(2) == 0 { key.clone() } else { harm(&key, &mut rng) };
+        let mut bad_value = harm(&value, &mut rng);
+        if rng.below(2) == 0 && bad_value.len() >= 2 {
+            // Any version, read as what it is not.
+            bad_value[..2].copy_from_slice(&[0, rng.below(6) as u8]);
+        }
+        accepted += usize::from(GroupRecord::decode(&bad_key, Some(&bad_value)).is_ok());
+        let _ = TransactionRecord::decode(&[0, 0, 0, 1, b'x'], Some(&bad_value));
+        let _ = ConsumerProtocolSubscription::from_bytes(&bad_value);
+        let _ = ConsumerProtocolAssignment::from_bytes(&bad_value);
+    }
+    assert!(accepted > 0, "some of it is good enough to be read");
+}
+
+#[test]
 fn batches() {
     let mut rng = Rng(3);
     let good = super::batches::sample(20, 40);
@@ -191,6 +248,7 @@ fn batches() {
         }
         let Ok((batch, _)) = Batch::parse(&bytes) else { continue };
         let _ = batch.verify_crc();
+        let _ = TransactionEnd::of_batch(&batch);
         let walked = batch.walk().map(|summary| summary.records as usize);
         let count = batch.records().take_while(Result::is_ok).count();
         if let Ok(records) = walked {
