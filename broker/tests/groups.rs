@@ -212,6 +212,7 @@ fn rule_70_a_second_member_has_the_first_join_again() {
 fn rule_76_a_restart_forgets_nothing() {
     for advertise in [Advertise::Node, Advertise::Shard] {
         let broker = Broker::start_with(options(2, advertise));
+        broker.client().create("t", 1);
         let mut client = coordinator(&broker, "simple");
         for offset in 0..100 {
             assert_eq!(commit(&mut client, "simple", None, offset), ErrorCode::None);
@@ -234,6 +235,7 @@ fn rule_76_a_restart_forgets_nothing() {
 #[test]
 fn rule_74_groups_are_listed_described_and_deleted() {
     let broker = Broker::start_with(options(2, Advertise::Node));
+    broker.client().create("t", 1);
     let mut one = coordinator(&broker, "g");
     let first = join_new(&mut one, "g");
     sync(&mut one, "g", &first);
@@ -279,6 +281,7 @@ fn rule_74_groups_are_listed_described_and_deleted() {
 #[test]
 fn the_wrong_shard_is_no_coordinator() {
     let broker = Broker::start_with(options(2, Advertise::Shard));
+    broker.client().create("t", 1);
     drop(coordinator(&broker, "g"));
     let codes: Vec<ErrorCode> = (0..2)
         .map(|shard| {

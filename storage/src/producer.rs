@@ -45,7 +45,7 @@ pub struct ProducerBatch {
     pub producer_id: i64,
     /// The producer's epoch.
     pub epoch: i16,
-    /// The sequence of the first record.
+    /// The sequence of the first record; -1 in a coordinator's batch, which is not numbered.
     pub first_sequence: i32,
     /// Last offset - base offset; the sequence of the last record follows from it.
     pub offset_delta: i32,
@@ -360,12 +360,14 @@ impl ProducerTable {
         let entry = self.entry(batch.producer_id, batch.epoch, batch.timestamp);
         entry.begin_epoch(batch.epoch);
         entry.timestamp = batch.timestamp;
-        entry.push(BatchEntry {
-            last_sequence: sequence_after(batch.first_sequence, batch.offset_delta),
-            last_offset: batch.base_offset + i64::from(batch.offset_delta),
-            offset_delta: batch.offset_delta,
-            timestamp: batch.timestamp,
-        });
+        if batch.first_sequence >= 0 {
+            entry.push(BatchEntry {
+                last_sequence: sequence_after(batch.first_sequence, batch.offset_delta),
+                last_offset: batch.base_offset + i64::from(batch.offset_delta),
+                offset_delta: batch.offset_delta,
+                timestamp: batch.timestamp,
+            });
+        }
         if batch.transactional && entry.transaction_first_offset.is_none() {
             entry.transaction_first_offset = Some(batch.base_offset);
             self.open.insert(batch.base_offset, batch.producer_id);

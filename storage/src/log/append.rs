@@ -91,7 +91,8 @@ pub(crate) fn note_producer(
     if header.is_control() {
         return table.update_marker(marker?, header.base_offset, header.max_timestamp);
     }
-    if header.base_sequence >= 0 {
+    // Coordinators number nothing, but their records may be part of a transaction.
+    if header.base_sequence >= 0 || header.is_transactional() {
         table.update(&producer_batch(header, header.base_offset));
     }
     None
@@ -124,6 +125,9 @@ impl<M: Memory> Log<M> {
         self.check_batch(&header, leader_epoch)?;
         assert!(!header.is_control() || !header.has_producer_id(), "markers have their own way in");
         if header.has_producer_id() {
+            if header.base_sequence < 0 && origin != Origin::Coordinator {
+                return Err(AppendError::Malformed);
+            }
             let known = producer_batch(&header, self.end);
             match self.producers.check(&known, origin).map_err(AppendError::Producer)? {
                 Verdict::Append => {}
@@ -182,9 +186,6 @@ impl<M: Memory> Log<M> {
             return Err(AppendError::Failed);
         }
         if header.last_offset_delta < 0 || header.producer_id < -1 {
-            return Err(AppendError::Malformed);
-        }
-        if header.has_producer_id() && !header.is_control() && header.base_sequence < 0 {
             return Err(AppendError::Malformed);
         }
         if self.end.checked_add(i64::from(header.last_offset_delta) + 1).is_none() {
