@@ -25,6 +25,12 @@ const COMMIT_VERSION_GROUP_NOT_FOUND: i16 = 9;
 /// From this version topics are named by their ids, in transactions.
 const TXN_VERSION_TOPIC_IDS: i16 = 6;
 
+/// What a new offset may take in memory beside its topic's name, twice, and its metadata.
+const COMMIT_BYTES: usize = 768;
+/// What a new group with offsets may take in memory beside its id, and how often that is kept.
+const GROUP_BYTES: usize = 2_048;
+const GROUP_COPIES: usize = 6;
+
 /// One partition's commit, of either request.
 struct Asked {
     partition: i32,
@@ -263,7 +269,9 @@ impl Groups {
         }
         let known = self.offsets.get(frame.group_id, topic, asked.partition).is_some();
         if !known || frame.who.transactional {
-            let bytes = frame.group_id.len() + topic.len() + metadata.len() + COMMIT_BYTES;
+            let group =
+                if *added == 0 { GROUP_BYTES + GROUP_COPIES * frame.group_id.len() } else { 0 };
+            let bytes = group + COMMIT_BYTES + 2 * topic.len() + metadata.len();
             if self.bytes() + *added + bytes > self.config.memory_bytes_for_new() {
                 return Err(ErrorCode::CoordinatorNotAvailable);
             }
@@ -280,9 +288,6 @@ impl Groups {
         Ok(records::offset(frame.group_id, topic, asked.partition, Some(value)))
     }
 }
-
-/// What a new offset may take in memory beside names and metadata.
-const COMMIT_BYTES: usize = 1_024;
 
 fn refuse(told: &mut Vec<Told>, asked: Vec<AskedTopic>, error: ErrorCode) {
     let refused = asked.into_iter().map(|topic| {

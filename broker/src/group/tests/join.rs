@@ -118,7 +118,7 @@ fn rule_68_a_full_group_takes_nobody() {
     let mut bench = Bench::with(config);
     let tickets = [bench.newcomer(), bench.newcomer()];
     assert_eq!(bench.join_error(asks("").version(0)), ErrorCode::GroupMaxSizeReached);
-    bench.pass(i64::from(REBALANCE));
+    bench.pass(6_000);
     let told = tickets.map(|ticket| bench.joined(ticket));
     assert_eq!(bench.join_error(asks("").version(0)), ErrorCode::GroupMaxSizeReached);
     let again = bench.join(asks(&told[0].member_id));
@@ -211,6 +211,7 @@ fn a_newcomer_whose_join_nobody_hears_of_again_goes_after_five_minutes() {
         bench.pass(9_990);
     }
     assert!(bench.waits(newcomer));
+    bench.heartbeat(&JoinGroupResponse { generation_id: 2, ..members[0].clone() });
     bench.pass(300);
     let told = bench.joined(newcomer);
     assert_eq!((told.error_code, told.member_id.as_str()), (ErrorCode::UnknownMemberId, ""));

@@ -14,7 +14,9 @@ fn stable() -> (Bench, Vec<JoinGroupResponse>) {
     assert_eq!(members[0].leader, members[0].member_id);
     let parts = [(members[0].member_id.as_str(), "one"), (members[1].member_id.as_str(), "two")];
     let tickets = [0, 1].map(|at| bench.sync(&members[at], &parts));
-    tickets.map(|ticket| bench.synced(ticket));
+    for ticket in tickets {
+        bench.synced(ticket);
+    }
     assert_eq!(bench.state(), "Stable");
     (bench, members)
 }
@@ -128,7 +130,9 @@ fn a_rebalance_that_nobody_joins_waits_for_the_sessions_of_static_members() {
         (request.session_timeout_ms, request.rebalance_timeout_ms) = (60_000, 6_000);
     };
     let tickets = ["i", "j"].map(|name| bench.join(asks("").instance(name).with(long)));
-    tickets.map(|ticket| bench.joined(ticket));
+    for ticket in tickets {
+        bench.joined(ticket);
+    }
     let newcomer = bench.join(asks("").version(3).with(long));
     let to = bench.ticket();
     let id = bench.group().members().find(|member| member.instance_id.is_none());

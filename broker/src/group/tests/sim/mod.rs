@@ -58,7 +58,7 @@ fn seeds() {
             }
         }
     }
-    println!("{total:?}");
+    eprintln!("{total:?}");
     assert!(failed.is_empty(), "failed seeds: {failed:?}");
     let Figures { parts, commits, transactions, crashes, fenced, deleted, .. } = total;
     let all = [parts, commits, transactions, crashes, fenced, deleted];

@@ -84,7 +84,7 @@ impl World {
         let steps = world.random.range(100..500);
         for _ in 0..steps {
             world.act()?;
-            if world.random.chance(1, 3) {
+            if world.random.chance(1, 2) {
                 world.settle()?;
             }
             if world.random.chance(1, 10) {
