@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ringlog_wire::api::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use ringlog_wire::api::add_partitions_to_txn::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
-    AddPartitionsToTxnTransaction,
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTopicResult, AddPartitionsToTxnTransaction,
 };
 use ringlog_wire::error::ErrorCode;
 
@@ -64,14 +64,11 @@ impl Transactions {
             producer_id: transaction.producer_id,
             producer_epoch: transaction.producer_epoch,
         };
-        let of_topic =
-            |topic: &ringlog_wire::api::add_partitions_to_txn::AddPartitionsToTxnTopic| {
-                (topic.name.clone(), topic.partitions.iter().copied().collect())
-            };
-        let mut wanted = TopicPartitions::new();
-        for (topic, indexes) in transaction.topics.iter().map(of_topic) {
-            wanted.entry(topic).or_default().append(&mut { indexes });
-        }
+        let of_topic = |topic: &AddPartitionsToTxnTopic| {
+            let named = topic.partitions.iter().map(|&index| (topic.name.clone(), index));
+            named.collect::<Vec<_>>()
+        };
+        let wanted = by_topic(transaction.topics.iter().flat_map(of_topic));
         let topic_results = if !refused.is_empty() {
             let code = |topic: &str, index: i32| {
                 let named = refused.iter().find(|(name, at, _)| name == topic && *at == index);

@@ -77,6 +77,10 @@ pub enum Event {
         producer_id: i64,
         /// The marker's epoch.
         producer_epoch: i16,
+        /// The coordinator's epoch, of the [`super::Command::WriteMarkers`] that this answers. Of
+        /// an earlier one the outcome says nothing: this coordinator's own marker is still on its
+        /// way, and must not be let loose on the next transaction.
+        coordinator_epoch: i32,
         /// The partition's topic.
         topic: String,
         /// The partition.

@@ -98,6 +98,7 @@ impl Transactions {
             transactional_id,
             producer_id,
             producer_epoch,
+            coordinator_epoch,
             topic,
             partition,
             result,
@@ -108,6 +109,9 @@ impl Transactions {
         let Some((id, transaction)) = self.find(&transactional_id) else { return };
         if (transaction.producer_id, transaction.producer_epoch) != (producer_id, producer_epoch) {
             // Of a transaction that is over.
+            return;
+        }
+        if coordinator_epoch != self.coordinator_epoch {
             return;
         }
         let Some(entry) = self.entries.get_mut(&id) else { return };

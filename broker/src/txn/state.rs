@@ -196,7 +196,7 @@ impl Transaction {
             new.start_ms = now_ms;
         }
         new.next_producer_id = next_producer_id;
-        new.client_version = end.version;
+        new.client_version = if end.version >= EPOCH_BUMP_SINCE { end.version } else { 0 };
         new
     }
 
@@ -236,7 +236,7 @@ pub(super) struct Given {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) committed: bool,
-    /// The transaction version: 0, or 2 where each transaction has an epoch of its own.
+    /// The transaction version: from 2 on, each transaction has an epoch of its own.
     pub(super) version: i16,
     /// The coordinator's own doing: the producer is shut out, whatever the version.
     pub(super) fence: bool,

@@ -20,7 +20,6 @@ impl World {
         self.log.truncate(self.log.len() - lost);
         self.durable = self.log.len();
         let parked = self.machine.unload();
-        self.figures.waits += parked.len();
         let dropped = std::mem::take(&mut self.pending).into_iter().flat_map(|(_, all)| all);
         let waiting = dropped.filter_map(|command| match command {
             Command::Reply { to, .. } => Some(to),

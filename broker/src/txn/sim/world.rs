@@ -14,8 +14,8 @@ use crate::txn::state::Transaction;
 use crate::txn::{Command, Event, Output, Response, Transactions, TxnConfig};
 
 const IDS: usize = 3;
-const PRODUCERS_MAX: usize = 24;
-const TICKS: usize = 1200;
+const LIVE_MAX: usize = 6;
+const TICKS: usize = 2000;
 
 /// What happened.
 #[derive(Clone, Debug, Default)]
@@ -149,7 +149,7 @@ impl World {
             72..82 => self.marker_arrives(),
             82..92 => self.result_arrives(),
             92..95 => self.time_passes(),
-            95 | 96 => {
+            95 if self.producers.iter().filter(|old| !old.dead).count() < LIVE_MAX => {
                 let id = self.rng.below(IDS);
                 self.begin_producer(id);
             }
@@ -160,9 +160,6 @@ impl World {
     }
 
     fn begin_producer(&mut self, id: usize) {
-        if self.producers.len() >= PRODUCERS_MAX {
-            return;
-        }
         // The instance before it is gone, or does not know that it should be.
         if self.rng.once_in(2) {
             self.producers.iter_mut().filter(|old| old.id == id).for_each(|old| old.dead = true);
@@ -172,11 +169,15 @@ impl World {
     }
 
     fn producer_acts(&mut self) {
-        let who = self.rng.below(self.producers.len());
-        let producer = &mut self.producers[who];
-        if producer.dead {
-            return;
+        let live = |&(_, producer): &(usize, &Producer)| !producer.dead;
+        let live: Vec<usize> =
+            self.producers.iter().enumerate().filter(live).map(|(who, _)| who).collect();
+        if live.len() < 2 {
+            let id = self.rng.below(IDS);
+            return self.begin_producer(id);
         }
+        let who = live[self.rng.below(live.len())];
+        let producer = &mut self.producers[who];
         if let Some(ticket) = producer.waits_for {
             if self.rng.once_in(6) {
                 producer.waits_for = None;
@@ -225,7 +226,9 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let World { machine, rng, next_id, now_ms, .. } = self;
+        let may_wait = matches!(event, Event::Verify { .. });
         let output = machine.step(*now_ms, event, &mut || producer_id(rng, next_id));
+        self.figures.waits += usize::from(may_wait && output.commands.is_empty());
         self.put(output);
     }
 
@@ -292,7 +295,6 @@ impl World {
         if code == ErrorCode::None {
             match what {
                 What::Init { recovers } => {
-                    self.figures.rotations += usize::from(identity.is_some_and(|(_, at)| at == 0));
                     if !recovers {
                         self.owner.insert(self.producers[who].id, who);
                     }
@@ -302,6 +304,7 @@ impl World {
                     code = self.partitions[write.partition].append(&write);
                 }
                 What::End { txn, committed } => {
+                    self.figures.rotations += usize::from(identity.is_some_and(|(_, at)| at == 0));
                     let before = self.promised.insert(txn, committed);
                     assert!(before.is_none_or(|before| before == committed), "two decisions");
                     let figure = if committed {
@@ -342,6 +345,7 @@ impl World {
             transactional_id: marker.transactional_id,
             producer_id: marker.producer_id,
             producer_epoch: marker.producer_epoch,
+            coordinator_epoch: marker.coordinator_epoch,
             topic: topic.to_owned(),
             partition,
             result,

@@ -105,6 +105,10 @@ fn markers_of_another_transaction_say_nothing() {
             assert_eq!(desk.written(claim, at, ErrorCode::None), "", "{claim:?}");
         }
     }
+    // Nor do those of the coordinator before: the ones of this coordinator are still to come.
+    for at in [("a", 0), ("a", 1), ("b", 0)] {
+        assert_eq!(desk.written_by(6, (PID, 6), at, ErrorCode::None), "");
+    }
     assert_eq!(desk.written((PID, 6), ("c", 0), ErrorCode::None), "");
     assert_eq!(Desk::new().written((PID, 6), ("a", 0), ErrorCode::None), "");
     assert_eq!(desk.init(5, None), "InitProducerId CONCURRENT_TRANSACTIONS -1/-1");

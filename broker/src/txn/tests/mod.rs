@@ -168,10 +168,21 @@ impl Desk {
     }
 
     fn written(&mut self, claim: (i64, i16), at: (&str, i32), result: ErrorCode) -> String {
+        self.written_by(7, claim, at, result)
+    }
+
+    fn written_by(
+        &mut self,
+        coordinator_epoch: i32,
+        claim: (i64, i16),
+        at: (&str, i32),
+        result: ErrorCode,
+    ) -> String {
         self.step(Event::MarkerWritten {
             transactional_id: "t".to_owned(),
             producer_id: claim.0,
             producer_epoch: claim.1,
+            coordinator_epoch,
             topic: at.0.to_owned(),
             partition: at.1,
             result,
