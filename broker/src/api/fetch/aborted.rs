@@ -12,7 +12,7 @@ use ringlog_wire::error::ErrorCode;
 use super::enough::end_of;
 use crate::message::{FetchAsk, Fetched};
 use crate::partition::{Isolation, read_error};
-use crate::shell::{BlockingRead, ColdRead, ReadFor, ShardCore, Shell};
+use crate::shell::{ColdRead, ReadFor, ShardCore, Shell};
 use crate::slab::Key;
 use crate::topics::Place;
 
