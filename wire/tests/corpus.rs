@@ -14,11 +14,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use checks::Side;
-use ringlog_wire::api::{API_LIST, Api, fetch, produce};
+use ringlog_wire::api::{API_LIST, Api, SOON, fetch, produce};
 use ringlog_wire::batch::Batch;
 use ringlog_wire::client::encode_request;
 use ringlog_wire::header::{RequestHeader, begin_response};
-use ringlog_wire::records::MetadataRecord;
+use ringlog_wire::records::{GroupRecord, MetadataRecord, TransactionRecord};
 
 /// Inputs above this are not kept.
 const INPUT_BYTES_MAX: usize = 4096;
@@ -99,7 +99,8 @@ fn missing(side: Side) -> BTreeSet<(i16, i16)> {
         .filter_map(|input| good(side, input))
         .map(|(api, version, _)| (api.key, version))
         .collect();
-    let all = API_LIST.iter().flat_map(|api| api.versions().map(|version| (api.key, version)));
+    let all = API_LIST.iter().chain(SOON);
+    let all = all.flat_map(|api| api.versions().map(|version| (api.key, version)));
     all.filter(|pair| !there.contains(pair)).collect()
 }
 
@@ -115,7 +116,7 @@ fn add_versions(side: Side) {
         }
     }
     for (key, version) in missing(side) {
-        let api = ringlog_wire::api::find(key).unwrap();
+        let api = ringlog_wire::api::spoken(key).unwrap();
         let body = checks::bodies::convert(side, key, richest.get(&key).copied(), version);
         add(target(side), &input(side, api, version, &body));
     }
@@ -152,6 +153,7 @@ fn add_records() {
             }
         }
     }
+    add_coordinator_records();
     let Some(log) = std::env::var_os("CORPUS_LOG") else { return };
     let bytes = fs::read(log).unwrap();
     let mut rest = &bytes[..];
@@ -163,6 +165,35 @@ fn add_records() {
                 false => 0,
             };
             add("records", &[&[kind], record.value.unwrap_or_default()].concat());
+        }
+    }
+}
+
+/// The shortest record of each type and version of the coordinators' topics, and its end.
+fn add_coordinator_records() {
+    let types = GroupRecord::TYPES.iter().map(|it| (checks::GROUP, it));
+    let types = types.chain(TransactionRecord::TYPES.iter().map(|it| (checks::TRANSACTION, it)));
+    for (topic, (kind, _, version_max)) in types {
+        let reads = |key: &[u8], value: Option<&[u8]>| match topic {
+            checks::GROUP => GroupRecord::decode(key, value).is_ok(),
+            _ => TransactionRecord::decode(key, value).is_ok(),
+        };
+        // Ones where zeros are refused: a compact length of 0 is null.
+        let padded = |head: i16| {
+            let fills = [0, 1].into_iter().flat_map(|fill| (0..256).map(move |n| vec![fill; n]));
+            fills.map(move |fill| [&head.to_be_bytes()[..], &fill].concat())
+        };
+        let key = padded(*kind).find(|key| reads(key, None)).unwrap();
+        let head = [&[topic, key.len() as u8], &key[..]].concat();
+        add("records", &head);
+        for version in 0..=*version_max {
+            let value = padded(version).find(|value| reads(&key, Some(value))).unwrap();
+            add("records", &[&head[..], &value].concat());
+        }
+    }
+    for kind in [checks::SUBSCRIPTION, checks::ASSIGNMENT] {
+        for version in 0..=3 {
+            add("records", &[&[kind, 0, version], &[0; 20][..]].concat());
         }
     }
 }
@@ -180,7 +211,8 @@ fn add_frames() {
 
 #[test]
 fn every_api_has_its_line() {
-    let keys: Vec<i16> = API_LIST.iter().map(|api| api.key).collect();
+    let mut keys: Vec<i16> = API_LIST.iter().chain(SOON).map(|api| api.key).collect();
+    keys.sort_unstable();
     let mut lines = checks::bodies::KEYS.to_vec();
     lines.sort_unstable();
     assert_eq!(lines, keys, "give it a line in wire/fuzz/src/bodies.rs");

@@ -2,7 +2,8 @@
 
 use ringlog_wire::batch::{
     Batch, BatchBuilder, BatchHeader, BatchOptions, Codecs, Compression, HEADER_BYTES,
-    INFLATED_BYTES_MAX, OVERHEAD_BYTES, Record, TimestampType, encode_offset_and_epoch,
+    INFLATED_BYTES_MAX, OVERHEAD_BYTES, Record, TimestampType, TransactionEnd,
+    encode_offset_and_epoch,
 };
 
 /// Batches, one after the other, as far as they are whole.
@@ -23,6 +24,7 @@ fn one(batch: &Batch<'_>, bytes: &[u8]) {
     let _ = (header.is_control(), header.is_transactional(), header.has_delete_horizon());
     stamps(batch, bytes);
     opened(batch);
+    marker(batch);
     let records: Vec<Record<'_>> = batch.records().map_while(Result::ok).collect();
     assert!(records.len() <= batch.body().len(), "each record takes a byte");
     let headers = records.iter().map(|record| record.headers().count()).sum::<usize>();
@@ -37,6 +39,15 @@ fn one(batch: &Batch<'_>, bytes: &[u8]) {
         assert_eq!(timestamp(header, largest), summary.max_timestamp);
     }
     rebuilt(header, &records);
+}
+
+/// A transaction's end that can be read is read again from what is written of it.
+fn marker(batch: &Batch<'_>) {
+    let Ok(Some(end)) = TransactionEnd::of_batch(batch) else { return };
+    let bytes = end.to_batch();
+    let (again, _) = Batch::parse(&bytes).expect("our own batch");
+    assert_eq!(again.verify_crc(), Ok(()));
+    assert_eq!(TransactionEnd::of_batch(&again), Ok(Some(end)));
 }
 
 /// What the log changes in a batch stays a batch.

@@ -1,6 +1,6 @@
 //! The bodies of every API by its number: each line of [`bodies!`] is an API.
 //!
-//! Invariant: every API of `api::API_LIST` has a line (`tests/corpus.rs` compares).
+//! Invariant: every API of `api::API_LIST` and `api::SOON` has a line (`tests/corpus.rs` compares).
 
 use ringlog_wire::DecodeError;
 use ringlog_wire::api;
@@ -83,6 +83,25 @@ bodies! {
     list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     describe_producers DescribeProducersRequest DescribeProducersResponse;
     describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
+    offset_commit OffsetCommitRequest OffsetCommitResponse;
+    offset_fetch OffsetFetchRequest OffsetFetchResponse;
+    join_group JoinGroupRequest JoinGroupResponse;
+    heartbeat HeartbeatRequest HeartbeatResponse;
+    leave_group LeaveGroupRequest LeaveGroupResponse;
+    sync_group SyncGroupRequest SyncGroupResponse;
+    describe_groups DescribeGroupsRequest DescribeGroupsResponse;
+    list_groups ListGroupsRequest ListGroupsResponse;
+    add_partitions_to_txn AddPartitionsToTxnRequest AddPartitionsToTxnResponse;
+    add_offsets_to_txn AddOffsetsToTxnRequest AddOffsetsToTxnResponse;
+    end_txn EndTxnRequest EndTxnResponse;
+    write_txn_markers WriteTxnMarkersRequest WriteTxnMarkersResponse;
+    txn_offset_commit TxnOffsetCommitRequest TxnOffsetCommitResponse;
+    delete_groups DeleteGroupsRequest DeleteGroupsResponse;
+    offset_delete OffsetDeleteRequest OffsetDeleteResponse;
+    describe_transactions DescribeTransactionsRequest DescribeTransactionsResponse;
+    list_transactions ListTransactionsRequest ListTransactionsResponse;
+    consumer_group_heartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse;
+    consumer_group_describe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse;
 }
 
 fn again<M: Message + PartialEq + std::fmt::Debug>(

@@ -12,7 +12,9 @@
 //! | `request`  | a request frame's content: key i16, version i16, … |
 //! | `response` | key i16, version i16, then a response frame's content |
 //! | `batch`    | record batches, one after the other |
-//! | `records`  | u8: 0 = a metadata record's value follows, n = a control record's of type n - 1 |
+//! | `records`  | u8: 0 = a metadata record's value follows, n = a control record's of type n - 1; |
+//! |            | [`GROUP`] or [`TRANSACTION`] = u8 key length, key, value of a coordinator's; |
+//! |            | [`SUBSCRIPTION`] or [`ASSIGNMENT`] = a message of the consumer protocol |
 //!
 //! Invariants: nothing panics; what is taken can be written, and reads as what it was; the borrowed
 //! forms take and refuse what the owned ones do, and say the same.
@@ -26,9 +28,12 @@ pub use batches::batch;
 pub use bodies::Side;
 
 use ringlog_wire::api::{self, Api};
+use ringlog_wire::consumer_protocol::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, VERSION_MAX,
+};
 use ringlog_wire::frame::{FRAME_BYTES_MAX, SIZE_BYTES, frame_size};
 use ringlog_wire::header::{self, RequestHeader};
-use ringlog_wire::records::{ControlRecord, MetadataRecord};
+use ringlog_wire::records::{ControlRecord, GroupRecord, MetadataRecord, TransactionRecord};
 use ringlog_wire::{DecodeError, Reader};
 
 /// What a connection's bytes begin with: frames, as the broker takes them apart.
@@ -40,7 +45,7 @@ pub fn frame(bytes: &[u8]) {
         let content = &whole[SIZE_BYTES..];
         let Ok(prefix) = header::parse_prefix(content) else { continue };
         // Versions that are not served have headers too: ApiVersions answers them.
-        let Some(api) = api::find(prefix.key) else { continue };
+        let Some(api) = api::spoken(prefix.key) else { continue };
         if let Ok((head, body)) = RequestHeader::parse(api, content) {
             assert_eq!(head.correlation_id, prefix.correlation_id);
             let mut out = Vec::new();
@@ -61,10 +66,10 @@ pub fn request(content: &[u8]) {
     views::request(api, version, body);
 }
 
-/// The API, the version and the body of a request frame's content, if it is served.
+/// The API, the version and the body of a request frame's content, if it is spoken.
 pub fn request_parts(content: &[u8]) -> Option<(&'static Api, i16, &[u8])> {
     let prefix = header::parse_prefix(content).ok()?;
-    let api = api::find(prefix.key).filter(|api| api.serves(prefix.version))?;
+    let api = api::spoken(prefix.key).filter(|api| api.serves(prefix.version))?;
     let (_, body) = RequestHeader::parse(api, content).ok()?;
     Some((api, prefix.version, body))
 }
@@ -80,14 +85,64 @@ pub fn response(bytes: &[u8]) {
 pub fn response_parts(bytes: &[u8]) -> Option<(&'static Api, i16, &[u8])> {
     let mut input = Reader::new(bytes);
     let (key, version) = (input.i16().ok()?, input.i16().ok()?);
-    let api = api::find(key).filter(|api| api.serves(version))?;
+    let api = api::spoken(key).filter(|api| api.serves(version))?;
     let (_, body) = header::parse_response(api, version, input.rest()).ok()?;
     Some((api, version, body))
 }
 
-/// A record of the metadata log.
+/// As the first byte of `records`: a record of `__consumer_offsets`; without a value, its end.
+pub const GROUP: u8 = 0xf0;
+/// As the first byte of `records`: a record of `__transaction_state`; without a value, its end.
+pub const TRANSACTION: u8 = 0xf1;
+/// As the first byte of `records`: what a member of a group wants.
+pub const SUBSCRIPTION: u8 = 0xf2;
+/// As the first byte of `records`: what a member of a group is to own.
+pub const ASSIGNMENT: u8 = 0xf3;
+
+/// A record of the metadata log or of a coordinator's topic, or what a record carries.
 pub fn records(bytes: &[u8]) {
     let Some((&kind, value)) = bytes.split_first() else { return };
+    match kind {
+        GROUP => coordinator_record(value, GroupRecord::decode, GroupRecord::encode),
+        TRANSACTION => {
+            coordinator_record(value, TransactionRecord::decode, TransactionRecord::encode);
+        }
+        SUBSCRIPTION => {
+            let Ok(message) = ConsumerProtocolSubscription::from_bytes(value) else { return };
+            let out = message.to_bytes(VERSION_MAX);
+            again(ConsumerProtocolSubscription::from_bytes(&out), message);
+        }
+        ASSIGNMENT => {
+            let Ok(message) = ConsumerProtocolAssignment::from_bytes(value) else { return };
+            let out = message.to_bytes(VERSION_MAX);
+            again(ConsumerProtocolAssignment::from_bytes(&out), message);
+        }
+        kind => quorum_record(kind, value),
+    }
+}
+
+/// What was written reads as what it was, or has become too small for its allowance.
+fn again<T: PartialEq + std::fmt::Debug>(read: Result<T, DecodeError>, wrote: T) {
+    match read {
+        Ok(read) => assert_eq!(read, wrote),
+        Err(error) => assert_eq!(error, DecodeError::Allowance),
+    }
+}
+
+fn coordinator_record<R: PartialEq + std::fmt::Debug>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8], Option<&[u8]>) -> Result<R, DecodeError>,
+    encode: impl Fn(&R, &mut Vec<u8>, &mut Vec<u8>) -> bool,
+) {
+    let Some((&length, rest)) = bytes.split_first() else { return };
+    let Some((key, value)) = rest.split_at_checked(length.into()) else { return };
+    let Ok(record) = decode(key, Some(value).filter(|value| !value.is_empty())) else { return };
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    let there = encode(&record, &mut key, &mut value);
+    again(decode(&key, there.then_some(&value[..])), record);
+}
+
+fn quorum_record(kind: u8, value: &[u8]) {
     let mut out = Vec::new();
     if kind == 0 {
         let Ok((record, version)) = MetadataRecord::decode_value(value) else { return };

@@ -208,7 +208,8 @@ fn coordinators_topics() {
     let mut accepted = 0;
     for round in 0..rounds() {
         if round % 4 == 0 {
-            (key.clear(), value.clear());
+            key.clear();
+            value.clear();
             let member = GroupRecord::ConsumerGroupMemberMetadata {
                 key: arbitrary::message(0, &mut rng),
                 value: Some(arbitrary::message(0, &mut rng)),
