@@ -4,7 +4,7 @@ mod common;
 
 use common::client::{Topic, fetch_request, produce_request};
 use common::records::{build, values};
-use common::{Broker, Client, Options, eventually};
+use common::{Broker, Client, Options, eventually, now_ms};
 use ringlog_broker::config::Advertise;
 use ringlog_wire::api::add_partitions_to_txn::{
     self, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
@@ -117,7 +117,8 @@ impl Producer {
             transactional: true,
             ..BatchOptions::default()
         };
-        let records = build(options, 1000, &[value.as_bytes()]);
+        // Old records and new markers would not share a segment.
+        let records = build(options, now_ms(), &[value.as_bytes()]);
         let mut request = produce_request(-1, topic, index, records);
         request.transactional_id = Some(self.id.clone());
         let mut client = leader(broker, topic, index);
@@ -180,7 +181,8 @@ fn rule_33_version_1_of_transactions_adds_partitions_first() {
     for broker in brokers() {
         let topic = broker.client().create("t", 3);
         let mut producer = init(&broker, "one");
-        assert_eq!(producer.produce(&broker, 11, &topic, 0, "v0"), ErrorCode::InvalidTxnState);
+        assert_eq!(producer.produce(&broker, 10, &topic, 0, "v0"), ErrorCode::InvalidTxnState);
+        assert_eq!(producer.produce(&broker, 11, &topic, 0, "v0"), ErrorCode::TransactionAbortable);
         for index in 0..3 {
             assert_eq!(producer.add(&broker, &topic, index), ErrorCode::None);
         }
@@ -235,8 +237,8 @@ fn rule_32_a_newer_producer_fences_the_older_and_aborts_its_transaction() {
         assert_eq!(zombie.end(&broker, 4, true), ErrorCode::ProducerFenced);
         assert_eq!(heir.produce(&broker, 12, &topic, 0, "v-kept"), ErrorCode::None);
         assert_eq!(heir.end(&broker, 5, true), ErrorCode::None);
-        let (seen, _) = settled(&broker, &topic, 0, 4);
-        assert_eq!(seen.last().map(String::as_str), Some("v-kept"));
+        let (seen, aborted) = settled(&broker, &topic, 0, 4);
+        assert_eq!((seen, aborted), (vec!["v-lost".to_string(), "v-kept".to_string()], 1));
     }
 }
 

@@ -35,6 +35,7 @@ impl Shell {
                     transactional_id: markers.transactional_id.clone(),
                     producer_id,
                     producer_epoch,
+                    coordinator_epoch,
                     topic,
                     partition,
                     result: answer.err().unwrap_or(ErrorCode::None),
