@@ -101,7 +101,8 @@ fn rule_71_members_leave_by_id_or_by_static_name() {
     let who = bench.group().members().map(|member| member.id.to_string()).collect::<Vec<_>>();
     let fixed = who.iter().find(|id| id.starts_with("i-")).unwrap();
     let dynamic = who.iter().find(|id| id.starts_with("client-")).unwrap();
-    let table: &[(&[(&str, Option<&str>)], &[ErrorCode])] = &[
+    type Who<'a> = (&'a str, Option<&'a str>);
+    let table: &[(&[Who], &[ErrorCode])] = &[
         (&[("who", Option::None), ("", Option::None)], &[UnknownMemberId, UnknownMemberId]),
         (&[(dynamic, Some("i")), ("", Some("j"))], &[FencedInstanceId, UnknownMemberId]),
         (&[(fixed, Some("j"))], &[UnknownMemberId]),

@@ -68,8 +68,14 @@ pub(super) fn uuid(number: u128) -> Uuid {
 /// What the log holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Entry {
-    Record(GroupRecord, Option<(i64, i16)>),
+    Record(Box<GroupRecord>, Option<(i64, i16)>),
     Marker(i64, bool),
+}
+
+impl Entry {
+    pub fn record(record: GroupRecord, producer: Option<(i64, i16)>) -> Entry {
+        Entry::Record(Box::new(record), producer)
+    }
 }
 
 /// Reads a log.
@@ -77,7 +83,7 @@ pub(super) fn read(config: &GroupConfig, log: &[Entry]) -> Groups {
     let mut groups = Groups::new(config.clone());
     for (offset, entry) in log.iter().enumerate() {
         match entry.clone() {
-            Entry::Record(record, producer) => groups.replay(record, producer, offset as i64, 0),
+            Entry::Record(record, producer) => groups.replay(*record, producer, offset as i64, 0),
             Entry::Marker(producer_id, committed) => {
                 groups.replay_marker(producer_id, committed, offset as i64);
             }
@@ -131,7 +137,7 @@ impl Bench {
     fn take(&mut self, out: Output) {
         let producer = out.transactional;
         assert!(producer.is_none() || !out.records.is_empty(), "a transaction of nothing");
-        self.log.extend(out.records.into_iter().map(|record| Entry::Record(record, producer)));
+        self.log.extend(out.records.into_iter().map(|record| Entry::record(record, producer)));
         for Command::Reply { to, response } in out.commands {
             assert!(to.0 <= self.tickets, "{to:?} was never given out");
             assert!(self.answers.insert(to, response).is_none(), "{to:?} is answered twice");

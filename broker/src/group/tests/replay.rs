@@ -16,7 +16,7 @@ fn rule_76_members_go_on_over_a_restart() {
     let before = written(&bench.groups);
     for entry in &mut bench.log {
         if let Entry::Record(record, _) = entry {
-            *record = through_bytes(record);
+            **record = through_bytes(record);
         }
     }
     bench.pass(9_000);
@@ -54,7 +54,7 @@ fn what_is_new_is_written_once_and_before_anybody_is_in() {
         current_state_timestamp: bench.now_ms,
         ..GroupMetadataValue::default()
     };
-    let expected = Entry::Record(records::group("g", Some(told)), None);
+    let expected = Entry::record(records::group("g", Some(told)), None);
     assert_eq!(bench.log, [expected]);
     bench.newcomer();
     assert_eq!(bench.log.len(), 1);
@@ -76,7 +76,7 @@ fn groups_that_kafka_wrote_are_read() {
         members: vec![member("one", -1), member("two", 7_000)],
         ..Default::default()
     };
-    let log = [Entry::Record(records::group("g", Some(value)), None)];
+    let log = [Entry::record(records::group("g", Some(value)), None)];
     let groups = read(&GroupConfig::default(), &log);
     let told = written(&groups)["g"].clone().unwrap();
     assert_eq!((told.generation, told.leader.as_deref()), (4, Some("two")));
@@ -87,7 +87,7 @@ fn groups_that_kafka_wrote_are_read() {
 #[test]
 fn records_of_other_kinds_are_passed_over() {
     let unknown = GroupRecord::Unknown { key: vec![0, 99], value: None };
-    let groups = read(&GroupConfig::default(), &[Entry::Record(unknown, None)]);
+    let groups = read(&GroupConfig::default(), &[Entry::record(unknown, None)]);
     assert_eq!(groups.bytes(), 0);
 }
 

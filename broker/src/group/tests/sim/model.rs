@@ -28,7 +28,8 @@ impl Model {
     pub fn appended(&mut self, at: usize, entries: &[Entry]) -> usize {
         let mut count = 0;
         for (place, entry) in entries.iter().enumerate() {
-            if let Entry::Record(GroupRecord::OffsetCommit { key, value: None }, _) = entry {
+            let Entry::Record(record, _) = entry else { continue };
+            if let GroupRecord::OffsetCommit { key, value: None } = &**record {
                 let key = (key.group.clone(), key.partition);
                 self.acked.remove(&key);
                 self.deleted.insert(key, at + place);
@@ -45,8 +46,11 @@ impl Model {
 
     fn life(log: &[Entry], group: &str) -> Life {
         let ends = log.iter().filter(|entry| match entry {
-            Entry::Record(GroupRecord::GroupMetadata { key, value: None }, _) => key.group == group,
-            _ => false,
+            Entry::Record(record, _) => match &**record {
+                GroupRecord::GroupMetadata { key, value: None } => key.group == group,
+                _ => false,
+            },
+            Entry::Marker(..) => false,
         });
         (group.to_owned(), ends.count())
     }

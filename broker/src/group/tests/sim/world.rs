@@ -170,7 +170,7 @@ impl World {
 
     pub(super) fn decided(&mut self, out: Output) {
         let (at, producer) = (self.log.len(), out.transactional);
-        self.log.extend(out.records.into_iter().map(|record| Entry::Record(record, producer)));
+        self.log.extend(out.records.into_iter().map(|record| Entry::record(record, producer)));
         self.figures.deleted += self.model.appended(at, &self.log[at..]) as u64;
         self.flight.push_back((self.log.len(), out.commands));
         self.groups.offsets.check();
