@@ -24,11 +24,13 @@ use std::fmt;
 mod builder;
 mod deflate;
 mod inflate;
+mod marker;
 mod record;
 mod stream;
 
 pub use builder::{BatchBuilder, BatchOptions};
 pub use inflate::{Codecs, INFLATED_BYTES_MAX};
+pub use marker::TransactionEnd;
 pub use record::{Record, RecordHeaderIter, RecordIter, WalkSummary};
 pub use stream::Seen;
 

@@ -1,8 +1,9 @@
 //! Kafka's wire format: bytes to meaning and back, and nothing else.
 //!
 //! * [`frame`] and [`header`]: where a message begins and ends, and whom it is for.
-//! * [`api`]: one module per Kafka API, each message declared once; [`records`]: the metadata log's
-//!   records.
+//! * [`api`]: one module per Kafka API, each message declared once; [`records`]: the records of the
+//!   metadata log and of the coordinators' topics; [`consumer_protocol`]: what consumers tell each
+//!   other through their group.
 //! * [`batch`]: the record batch (format v2), the same bytes on the wire and on disk.
 //! * [`codec`]: the primitives; [`message`]: the declarations' macro; [`error`]: Kafka's error
 //!   codes.
@@ -18,6 +19,7 @@ pub mod api;
 pub mod batch;
 pub mod client;
 pub mod codec;
+pub mod consumer_protocol;
 pub mod error;
 pub mod frame;
 pub mod header;

@@ -1,4 +1,5 @@
-//! The records of Kafka's metadata log: what `__cluster_metadata` is made of.
+//! The records of Kafka's own topics. Here those of the metadata log, `__cluster_metadata`;
+//! [`group`] and [`txn`] have the coordinators'.
 //!
 //! ```text
 //! data record:     key null
@@ -13,8 +14,11 @@
 
 mod broker;
 pub mod control;
+pub mod coordinator;
+pub mod group;
 mod security;
 mod topic;
+pub mod txn;
 
 pub use broker::{
     BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ControllerEndpoint,
@@ -22,6 +26,7 @@ pub use broker::{
     UnfenceBrokerRecord, UnregisterBrokerRecord, UnregisterControllerRecord,
 };
 pub use control::{ControlKey, ControlRecord};
+pub use group::GroupRecord;
 pub use security::{
     AccessControlEntryRecord, ClientQuotaRecord, DelegationTokenRecord, EntityData,
     RemoveAccessControlEntryRecord, RemoveDelegationTokenRecord, RemoveUserScramCredentialRecord,
@@ -32,6 +37,7 @@ pub use topic::{
     EndTransactionRecord, FeatureLevelRecord, LEADER_KEEP, NoOpRecord, PartitionChangeRecord,
     PartitionRecord, ProducerIdsRecord, RemoveTopicRecord, TopicRecord, ZkMigrationStateRecord,
 };
+pub use txn::TransactionRecord;
 
 use crate::codec::{DecodeError, Reader, Result, Writer};
 use crate::message::Message;

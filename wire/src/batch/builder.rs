@@ -43,6 +43,24 @@ impl Default for BatchOptions {
     }
 }
 
+impl BatchOptions {
+    /// For records of a transaction. `base_sequence` is -1 where a coordinator writes for the
+    /// producer.
+    pub fn transactional(
+        producer_id: i64,
+        producer_epoch: i16,
+        base_sequence: i32,
+    ) -> BatchOptions {
+        BatchOptions {
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            transactional: true,
+            ..BatchOptions::default()
+        }
+    }
+}
+
 /// Builds one uncompressed batch, record by record.
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
