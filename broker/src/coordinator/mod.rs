@@ -19,6 +19,8 @@ pub trait TopicsView {
     /// Changes with every topic that is created, deleted or given partitions: the metadata log's
     /// offset as of the last change, or a number that grows like it.
     fn version(&self) -> i64;
+    /// The rack of this broker, which has all partitions.
+    fn rack(&self) -> Option<&str>;
     /// The version of the last topic that was created; at most [`TopicsView::version`].
     fn created_version(&self) -> i64;
 }

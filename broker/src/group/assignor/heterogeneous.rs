@@ -212,9 +212,7 @@ impl Balancer {
             } else {
                 self.most_load -= 1;
             }
-            while self.most_start > 0
-                && sizes[self.sorted[self.most_start - 1]] == self.most_load
-            {
+            while self.most_start > 0 && sizes[self.sorted[self.most_start - 1]] == self.most_load {
                 self.most_start -= 1;
             }
             self.most_next = self.most_end;

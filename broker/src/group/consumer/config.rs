@@ -57,6 +57,8 @@ pub struct ConsumerGroupConfig {
     /// `group.consumer.regex.refresh.interval.ms`: after this time expressions are resolved again,
     /// even if no topic was created.
     pub regex_refresh_interval_ms: i64,
+    /// What a batch of the offsets topic may have in bytes (`max.message.bytes`).
+    pub batch_bytes_max: usize,
     /// `group.max.size`: a group with more members does not become a classic group.
     pub classic_members_max: usize,
 }
@@ -71,6 +73,7 @@ impl Default for ConsumerGroupConfig {
             migration_policy: MigrationPolicy::Bidirectional,
             assignment_interval_ms: 1_000,
             regex_refresh_interval_ms: 10 * 60 * 1_000,
+            batch_bytes_max: 1_048_588,
             classic_members_max: i32::MAX as usize,
         }
     }

@@ -52,6 +52,7 @@ use super::assignor::Partitions;
 use timers::Timers;
 
 pub use config::{ConsumerGroupConfig, MigrationPolicy};
+pub use heartbeat::Context;
 pub use member::{Epochs, LEAVE_GROUP_EPOCH, LEAVE_GROUP_STATIC_EPOCH, Member, MemberState};
 pub use migrate::{ClassicMember, ClassicSnapshot, Downgrade};
 pub use offsets::CommitCheck;
@@ -138,6 +139,8 @@ pub struct ConsumerGroup {
     assignors: BTreeMap<String, usize>,
     classic_members: usize,
     classic_protocols: BTreeMap<String, usize>,
+    /// About how many bytes all of this takes.
+    bytes: usize,
 
     // What a restart forgets.
     /// The topics' version that `metadata_hash` was last compared at.
@@ -192,6 +195,7 @@ impl ConsumerGroup {
             assignors: BTreeMap::new(),
             classic_members: 0,
             classic_protocols: BTreeMap::new(),
+            bytes: 0,
             compared_version: None,
             resolving: None,
             timers: Timers::default(),
@@ -237,6 +241,11 @@ impl ConsumerGroup {
     /// are not deleted (GROUP_SUBSCRIBED_TO_TOPIC) and do not expire.
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
+    }
+
+    /// About how many bytes of memory it takes: what its members have told, mostly.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + size_of::<ConsumerGroup>() + self.id.len()
     }
 
     /// See [`GroupState`].

@@ -9,7 +9,8 @@ use std::collections::btree_map::Entry;
 use ringlog_wire::records::group::{ConsumerGroupTargetAssignmentMemberValue, GroupRecord};
 
 use super::member::{Epochs, Member};
-use super::{ConsumerGroup, Resolved};
+use super::{ConsumerGroup, Resolved, Subscribers};
+use crate::group::assignor::Partitions;
 
 impl ConsumerGroup {
     /// Applies one record. A record of another kind of group is none of ours and changes nothing.
@@ -37,17 +38,14 @@ impl ConsumerGroup {
                 }
             }
             GroupRecord::ConsumerGroupTargetAssignmentMetadata { value, .. } => {
-                let epoch_and_time =
-                    value.as_ref().map(|value| (value.assignment_epoch, value.assignment_timestamp));
+                let epoch_and_time = value
+                    .as_ref()
+                    .map(|value| (value.assignment_epoch, value.assignment_timestamp));
                 (self.target_epoch, self.target_ms) = epoch_and_time.unwrap_or((-1, 0));
             }
             GroupRecord::ConsumerGroupTargetAssignmentMember { key, value } => match value {
-                Some(value) => {
-                    self.target.insert(key.member_id.clone(), target(value));
-                }
-                None => {
-                    self.target.remove(&key.member_id);
-                }
+                Some(value) => self.put_target(&key.member_id, Some(target(value))),
+                None => self.put_target(&key.member_id, None),
             },
             GroupRecord::ConsumerGroupCurrentMemberAssignment { key, value: Some(value) } => {
                 let mut member = self.member_or_new(&key.member_id);
@@ -92,7 +90,19 @@ impl ConsumerGroup {
         }
     }
 
+    pub(super) fn put_target(&mut self, member: &str, target: Option<Partitions>) {
+        let old = match target {
+            Some(target) => {
+                self.bytes += target_bytes(member, &target);
+                self.target.insert(member.to_string(), target)
+            }
+            None => self.target.remove(member),
+        };
+        self.bytes -= old.map_or(0, |old| target_bytes(member, &old));
+    }
+
     fn remember(&mut self, member: &Member) {
+        self.bytes += member_bytes(member);
         for topic in &member.topics {
             self.topics.entry(topic.clone()).or_default().by_name += 1;
         }
@@ -117,6 +127,7 @@ impl ConsumerGroup {
     }
 
     fn forget(&mut self, member: &Member) {
+        self.bytes -= member_bytes(member);
         for topic in &member.topics {
             self.unsubscribe(topic, |subscribers| &mut subscribers.by_name);
         }
@@ -150,11 +161,13 @@ impl ConsumerGroup {
 
     fn put_resolved(&mut self, regex: &str, resolved: Option<Resolved>) {
         if let Some(old) = self.resolved.remove(regex) {
+            self.bytes -= resolved_bytes(regex, &old);
             for topic in &old.topics {
                 self.unsubscribe(topic, |subscribers| &mut subscribers.by_regex);
             }
         }
         if let Some(resolved) = resolved {
+            self.bytes += resolved_bytes(regex, &resolved);
             for topic in &resolved.topics {
                 self.topics.entry(topic.clone()).or_default().by_regex += 1;
             }
@@ -162,17 +175,45 @@ impl ConsumerGroup {
         }
     }
 
-    fn unsubscribe(
-        &mut self,
-        topic: &str,
-        which: fn(&mut super::Subscribers) -> &mut usize,
-    ) {
+    fn unsubscribe(&mut self, topic: &str, which: fn(&mut Subscribers) -> &mut usize) {
         let subscribers = self.topics.get_mut(topic).expect("whoever subscribed was counted");
         *which(subscribers) -= 1;
-        if *subscribers == super::Subscribers::default() {
+        if *subscribers == Subscribers::default() {
             self.topics.remove(topic);
         }
     }
+}
+
+/// What a map's entry or a string takes besides what is in it.
+const ENTRY_BYTES: usize = 64;
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(|text| text.len() + ENTRY_BYTES).sum()
+}
+
+fn member_bytes(member: &Member) -> usize {
+    // The id is in several tables, and again for each partition that the member has.
+    let id = member.id.len() + ENTRY_BYTES;
+    let partitions = pairs(&member.assigned).chain(pairs(&member.revoking)).count();
+    let optional = [&member.instance_id, &member.rack_id, &member.regex, &member.assignor];
+    let classic = member.classic.iter().flat_map(|classic| &classic.supported_protocols);
+    let protocols: usize = classic.map(|p| p.name.len() + p.metadata.len() + ENTRY_BYTES).sum();
+    let client = member.client_id.len() + member.client_host.len();
+    8 * id
+        + partitions * id
+        + 2 * texts(&member.topics)
+        + 2 * texts(optional.into_iter().flatten())
+        + protocols
+        + client
+}
+
+fn target_bytes(member: &str, target: &Partitions) -> usize {
+    let partitions: usize = target.values().map(|of_topic| 8 * of_topic.len() + ENTRY_BYTES).sum();
+    member.len() + ENTRY_BYTES + partitions
+}
+
+fn resolved_bytes(regex: &str, resolved: &Resolved) -> usize {
+    regex.len() + ENTRY_BYTES + 2 * texts(&resolved.topics)
 }
 
 fn pairs(epochs: &Epochs) -> impl Iterator<Item = (ringlog_wire::Uuid, i32)> + '_ {
@@ -189,7 +230,7 @@ fn decrement(counts: &mut BTreeMap<String, usize>, key: &str) {
     }
 }
 
-fn target(value: &ConsumerGroupTargetAssignmentMemberValue) -> super::Partitions {
+fn target(value: &ConsumerGroupTargetAssignmentMemberValue) -> Partitions {
     let topics = value.topic_partitions.iter();
     topics.map(|topic| (topic.topic_id, topic.partitions.iter().copied().collect())).collect()
 }

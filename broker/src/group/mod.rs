@@ -1,0 +1,4 @@
+//! Groups: who reads what together.
+
+pub mod assignor;
+pub mod consumer;
