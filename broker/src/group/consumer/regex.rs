@@ -105,36 +105,46 @@ fn class(text: &str, out: &mut String) -> Result<usize, String> {
         at += 1;
     }
     let mut first = true;
-    while let Some(letter) = text[at..].chars().next() {
+    while at < text.len() {
         let rest = &text[at..];
-        match letter {
-            ']' if !first => {
-                out.push(']');
-                return Ok(at + 1);
-            }
-            '\\' => {
-                at += escape(rest, true, out)?;
-                first = false;
-                continue;
-            }
-            '[' if rest.starts_with("[:") && rest.contains(":]") => {
-                let end = rest.find(":]").unwrap_or_default() + 2;
-                out.push_str(&rest[..end]);
-                at += end;
-                first = false;
-                continue;
-            }
-            '[' | ']' | '&' | '~' => {
-                out.push('\\');
-                out.push(letter);
-            }
-            '-' if rest.starts_with("--") || first => out.push_str("\\-"),
-            _ => out.push(letter),
+        if rest.starts_with(']') && !first {
+            out.push(']');
+            return Ok(at + 1);
         }
-        at += letter.len_utf8();
         first = false;
+        if rest.starts_with("[:")
+            && let Some(end) = rest.find(":]")
+        {
+            out.push_str(&rest[..end + 2]);
+            at += end + 2;
+            continue;
+        }
+        at += class_letter(rest, out)?;
+        // A range, unless the hyphen is the last of the class or what comes before it is a set.
+        let letter = rest.strip_prefix('\\').and_then(|escaped| escaped.chars().next());
+        let is_set = letter.is_some_and(|letter| "dDsSwWpP".contains(letter));
+        let range = text[at..].strip_prefix('-').filter(|end| !end.starts_with(']'));
+        if let (false, Some(end)) = (is_set, range) {
+            out.push('-');
+            at += 1 + class_letter(end, out)?;
+        }
     }
     Err("missing closing ]".to_string())
+}
+
+/// Translates a letter or an escape within a class; returns its length.
+fn class_letter(text: &str, out: &mut String) -> Result<usize, String> {
+    let Some(letter) = text.chars().next() else {
+        return Err("missing closing ]".to_string());
+    };
+    if letter == '\\' {
+        return escape(text, true, out);
+    }
+    if "[]&~-^".contains(letter) {
+        out.push('\\');
+    }
+    out.push(letter);
+    Ok(letter.len_utf8())
 }
 
 /// Translates the brace that `text` begins with: a count, or a brace; returns its length.
@@ -205,6 +215,9 @@ mod tests {
             ("[^]a]", &["b"], &["]", "a"]),
             ("[a~~b]", &["a", "~"], &["c"]),
             ("[+--]", &["+", ",", "-"], &["."]),
+            ("[a-c-]", &["b", "-"], &["d"]),
+            (r"[\d-z]", &["1", "-", "z"], &["x"]),
+            ("[--/]", &["-", ".", "/"], &["0", ","]),
             ("[[:alpha:]]+", &["abc"], &["1"]),
             ("(?i)Orders", &["ORDERS"], &["x"]),
             ("(?P<n>a)+", &["aa"], &["b"]),

@@ -45,6 +45,8 @@ pub(super) struct Actor {
     pub rejoin: bool,
     pub sync: bool,
     pub dead: bool,
+    /// It was fenced: a classic member that joins again may not have heard of it.
+    pub fenced: bool,
     pub silent_until_ms: i64,
 }
 
@@ -56,6 +58,7 @@ impl Actor {
         self.full = true;
         self.rejoin = true;
         self.sync = false;
+        self.fenced = false;
     }
 }
 

@@ -99,6 +99,7 @@ fn rule_75_stale_and_unknown_members_are_told() {
 
     // The epoch before is good while the member lists only what it has: its answer was lost.
     desk.good(&join("n", &["a"]));
+    desk.good(&alive("m", 2));
     let owned = desk.list(&[("a", &[0, 1])]);
     let member = &desk.group.members()["m"];
     let kept: Vec<i32> = member.assigned[&owned[0].topic_id].keys().copied().collect();

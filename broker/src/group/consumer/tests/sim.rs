@@ -31,6 +31,7 @@ impl Sim {
     fn new(seed: u64) -> Sim {
         let mut desk = Desk::new();
         let mut random = Random(seed);
+        desk.read_back_steps = 25;
         desk.config.migration_policy = MigrationPolicy::Upgrade;
         desk.config.assignment_interval_ms = [0, 1_000][random.below(2) as usize];
         Sim { desk, random, actors: Vec::new(), quiet: false, names: 0, epochs: (0, 0) }
@@ -40,6 +41,10 @@ impl Sim {
         for _ in 0..STEPS {
             self.step();
         }
+        // Members of the classic protocol alone would be a classic group by now.
+        self.add_actor();
+        let last = self.actors.len() - 1;
+        self.actors[last].classic = false;
         self.quiet = true;
         for actor in &mut self.actors {
             actor.silent_until_ms = 0;
@@ -116,6 +121,10 @@ impl Sim {
         while self.desk.group.next_deadline_ms().is_some_and(|due| due <= self.desk.now_ms) {
             self.desk.timer();
             check_owners(&self.desk.group);
+            // Who was fenced owns nothing any more, whether it knows or not.
+            for actor in &mut self.actors {
+                actor.fenced |= !self.desk.group.members().contains_key(&actor.id);
+            }
         }
     }
 
@@ -277,13 +286,15 @@ impl Sim {
     fn give(&mut self, index: usize, told: Owned) {
         let group = &self.desk.group;
         for (other, actor) in self.actors.iter().enumerate() {
-            // Who was fenced owns nothing any more, whether it knows or not.
-            let member = group.members().get(&actor.id);
+            let member = group.members().get(&actor.id).filter(|_| !actor.fenced);
             let owned = member.map(|_| &actor.owned).filter(|_| other != index);
             let both: Vec<_> = owned.into_iter().flat_map(|owned| owned & &told).collect();
             assert!(both.is_empty(), "{} is given what {} owns: {both:?}", index, actor.id);
         }
         let actor = &mut self.actors[index];
+        if std::mem::take(&mut actor.fenced) {
+            actor.owned.clear();
+        }
         actor.owned.extend(told.iter().copied());
         actor.told = told;
     }
