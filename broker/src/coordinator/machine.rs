@@ -5,10 +5,9 @@ use ringlog_wire::records::group::GroupRecord;
 use ringlog_wire::records::txn::TransactionRecord;
 
 use super::replay::Replayed;
-use super::{Kind, Ticket, group_config, transaction_config};
+use super::{ImageView, Kind, Ticket, group_config, transaction_config};
 use crate::defaults::BrokerDefaults;
 use crate::group::{self, Groups};
-use crate::metadata::Image;
 use crate::txn::{self, Transactions};
 
 /// A question to a coordinator, complete but for who is answered.
@@ -70,7 +69,7 @@ pub struct Around<'a> {
     /// Wall clock, milliseconds.
     pub now_ms: i64,
     /// The topics.
-    pub topics: &'a Image,
+    pub topics: ImageView<'a>,
     /// Random ids.
     pub new_uuid: &'a mut dyn FnMut() -> Uuid,
     /// Producer ids that nobody has; `None`: none are at hand now.
@@ -167,7 +166,7 @@ impl Machine {
         let Around { now_ms, topics, new_uuid, next_producer_id } = around;
         match (self, event) {
             (Machine::Groups(groups), Event::Group(event)) => {
-                groups.step(now_ms, event, topics, new_uuid).into()
+                groups.step(now_ms, event, &topics, new_uuid).into()
             }
             (Machine::Transactions(transactions), Event::Transaction(event)) => {
                 transactions.step(now_ms, event, next_producer_id).into()
@@ -179,7 +178,7 @@ impl Machine {
     /// What is due.
     pub fn timer(&mut self, around: Around<'_>) -> Decision {
         match self {
-            Machine::Groups(groups) => groups.timer(around.now_ms, around.topics).into(),
+            Machine::Groups(groups) => groups.timer(around.now_ms, &around.topics).into(),
             Machine::Transactions(transactions) => {
                 transactions.timer(around.now_ms, around.next_producer_id).into()
             }

@@ -60,21 +60,53 @@ pub trait TopicsView {
     fn named(&self, name: &str) -> Option<(Uuid, i32)>;
     /// The name and the number of partitions of the topic of that id.
     fn with_id(&self, id: Uuid) -> Option<(&str, i32)>;
-    /// Every topic's name.
+    /// The names of all topics, in no order that means anything.
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+    /// Changes with every topic that is created, deleted or given partitions: the metadata log's
+    /// offset as of the last change, or a number that grows like it.
+    fn version(&self) -> i64;
+    /// The version of the last topic that was created; at most [`TopicsView::version`].
+    fn created_version(&self) -> i64;
+    /// The rack of this broker, which has all partitions.
+    fn rack(&self) -> Option<&str>;
 }
 
-impl TopicsView for Image {
+/// The metadata image as coordinators see it.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageView<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// See [`TopicsView::version`].
+    pub version: i64,
+    /// See [`TopicsView::created_version`].
+    pub created_version: i64,
+    /// See [`TopicsView::rack`].
+    pub rack: &'a str,
+}
+
+impl TopicsView for ImageView<'_> {
     fn named(&self, name: &str) -> Option<(Uuid, i32)> {
-        self.topic_named(name).map(|topic| (topic.id, topic.partitions.len() as i32))
+        self.image.topic_named(name).map(|topic| (topic.id, topic.partitions.len() as i32))
     }
 
     fn with_id(&self, id: Uuid) -> Option<(&str, i32)> {
-        self.topic(id).map(|topic| (&*topic.name, topic.partitions.len() as i32))
+        self.image.topic(id).map(|topic| (&*topic.name, topic.partitions.len() as i32))
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        Box::new(self.topics.values().map(|topic| &*topic.name))
+        Box::new(self.image.topics.values().map(|topic| &*topic.name))
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn created_version(&self) -> i64 {
+        self.created_version
+    }
+
+    fn rack(&self) -> Option<&str> {
+        Some(self.rack)
     }
 }
 

@@ -21,9 +21,11 @@
 //!   JoinGroup and one SyncGroup that wait.
 
 mod admin;
+pub mod assignor;
 mod classic;
 mod commit;
 mod config;
+pub mod consumer;
 mod event;
 mod expire;
 mod fetch;

@@ -19,7 +19,7 @@ use ringlog_wire::error::ErrorCode;
 use super::{ShardCore, Shell, random_uuid};
 use crate::config::Advertise;
 use crate::coordinator::{
-    self, Answer, Around, Ask, Command, Decision, Event, Kind, Live, Machine, Ticket,
+    self, Answer, Around, Ask, Command, Decision, Event, ImageView, Kind, Live, Machine, Ticket,
 };
 use crate::group;
 use crate::memory::PoolMemory;
@@ -347,7 +347,12 @@ impl Shell {
         let producer_ids = &mut self.producer_ids;
         let around = Around {
             now_ms: core.wall_ms(),
-            topics: &*self.image,
+            topics: ImageView {
+                image: &self.image,
+                version: self.topics_version,
+                created_version: self.topics_created_version,
+                rack: &self.rack,
+            },
             new_uuid: &mut random_uuid,
             next_producer_id: &mut || producer_ids.next(),
         };

@@ -195,6 +195,7 @@ impl Shell {
             self.drop_topic(core, id);
             self.forget_deleted(core);
         }
+        self.note_topics_version(&old, &image);
         if !names.is_empty() {
             self.tell_coordinators_of_deleted(core, &names);
         }
@@ -215,6 +216,20 @@ impl Shell {
         }
         self.refresh_partitions(&old);
         self.say_applied(core);
+    }
+
+    /// What coordinators go by to see that topics have changed.
+    fn note_topics_version(&mut self, old: &Image, new: &Image) {
+        let offset = new.applied.offset;
+        let is_new = |topic: &&Arc<TopicImage>| old.topic(topic.id).is_none();
+        let partitions = |image: &Image| -> usize {
+            image.topics.values().map(|topic| topic.partitions.len()).sum()
+        };
+        if new.topics.values().any(|topic| is_new(&topic)) {
+            (self.topics_version, self.topics_created_version) = (offset, offset);
+        } else if old.topics.len() != new.topics.len() || partitions(old) != partitions(new) {
+            self.topics_version = offset;
+        }
     }
 
     /// Open partitions of what the image changed work by it from now on.

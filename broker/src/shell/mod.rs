@@ -94,6 +94,12 @@ pub struct Shell {
     pub(crate) shard: usize,
     pub(crate) image: Arc<Image>,
     pub(crate) topics: Topics,
+    /// The image in which topics last changed, and in which one was last created: offsets of the
+    /// metadata log.
+    topics_version: i64,
+    topics_created_version: i64,
+    /// The machine's name as a rack.
+    rack: String,
     pub(crate) logs: Slab<Hosted>,
     pub(crate) sessions: HashMap<ConnId, Session<Slice>>,
     pub(crate) produces: Slab<PendingProduce>,
@@ -174,6 +180,9 @@ impl Shell {
     ) -> Shell {
         let shards = shared.config.shards;
         Shell {
+            topics_version: image.applied.offset,
+            topics_created_version: image.applied.offset,
+            rack: topology::rack(&shared.config),
             shared,
             shard,
             image,
