@@ -6,18 +6,27 @@ use common::client::{Topic, fetch_request, produce_request};
 use common::records::{build, values};
 use common::{Broker, Client, Options, eventually, now_ms};
 use ringlog_broker::config::Advertise;
+use ringlog_wire::api::add_offsets_to_txn::{
+    self, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
+};
 use ringlog_wire::api::add_partitions_to_txn::{
     self, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
 };
 use ringlog_wire::api::end_txn::{self, EndTxnRequest, EndTxnResponse};
 use ringlog_wire::api::fetch::{self, FetchRequest, FetchResponse};
 use ringlog_wire::api::find_coordinator::{
-    self, FindCoordinatorRequest, FindCoordinatorResponse, KEY_TRANSACTION,
+    self, FindCoordinatorRequest, FindCoordinatorResponse, KEY_GROUP, KEY_TRANSACTION,
 };
-use ringlog_wire::api::init_producer_id::{
-    self, InitProducerIdRequest, InitProducerIdResponse,
+use ringlog_wire::api::init_producer_id::{self, InitProducerIdRequest, InitProducerIdResponse};
+use ringlog_wire::api::offset_fetch::{
+    self, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
 };
 use ringlog_wire::api::produce::{self, ProduceResponse};
+use ringlog_wire::api::txn_offset_commit::{
+    self, TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponse,
+};
 use ringlog_wire::batch::BatchOptions;
 use ringlog_wire::error::ErrorCode;
 
@@ -32,8 +41,12 @@ struct Producer {
 }
 
 fn coordinator(broker: &Broker, id: &str) -> Client {
+    coordinator_of(broker, KEY_TRANSACTION, id)
+}
+
+fn coordinator_of(broker: &Broker, key_type: i8, id: &str) -> Client {
     let request = FindCoordinatorRequest {
-        key_type: KEY_TRANSACTION,
+        key_type,
         coordinator_keys: vec![id.into()],
         ..FindCoordinatorRequest::default()
     };
@@ -169,11 +182,11 @@ fn settled(broker: &Broker, topic: &Topic, index: i32, end: i64) -> (Vec<String>
 }
 
 fn brokers() -> impl Iterator<Item = Broker> {
-    [(1, Advertise::Node), (2, Advertise::Node), (2, Advertise::Shard)]
-        .into_iter()
-        .map(|(shards, advertise)| {
+    [(1, Advertise::Node), (2, Advertise::Node), (2, Advertise::Shard)].into_iter().map(
+        |(shards, advertise)| {
             Broker::start_with(Options { shards, advertise, ..Options::default() })
-        })
+        },
+    )
 }
 
 #[test]
@@ -262,5 +275,103 @@ fn rule_76_a_transaction_outlives_a_restart() {
         assert_eq!(seen, (vec!["v1".to_string(), "v2".to_string()], 0));
         let broker = broker.restart();
         assert_eq!(settled(&broker, &topic, 0, 3), seen);
+    }
+}
+
+/// Commits an offset of group `g` in the producer's transaction.
+fn commit_offset(
+    broker: &Broker,
+    producer: &Producer,
+    version: i16,
+    topic: &Topic,
+    offset: i64,
+) -> ErrorCode {
+    let request = TxnOffsetCommitRequest {
+        transactional_id: producer.id.clone(),
+        group_id: "g".into(),
+        producer_id: producer.producer_id,
+        producer_epoch: producer.epoch,
+        topics: vec![TxnOffsetCommitRequestTopic {
+            name: topic.name.clone(),
+            partitions: vec![TxnOffsetCommitRequestPartition {
+                partition_index: 0,
+                committed_offset: offset,
+                ..TxnOffsetCommitRequestPartition::default()
+            }],
+            ..TxnOffsetCommitRequestTopic::default()
+        }],
+        ..TxnOffsetCommitRequest::default()
+    };
+    let mut client = coordinator_of(broker, KEY_GROUP, "g");
+    eventually("an answer", || {
+        let told: TxnOffsetCommitResponse = client.call(&txn_offset_commit::API, version, &request);
+        let code = told.topics[0].partitions[0].error_code;
+        (code != ErrorCode::CoordinatorLoadInProgress).then_some(code)
+    })
+}
+
+/// The group's offset, for those that only want decided ones.
+fn stable_offset(broker: &Broker, topic: &Topic) -> Result<i64, ErrorCode> {
+    let request = OffsetFetchRequest {
+        groups: vec![OffsetFetchRequestGroup {
+            group_id: "g".into(),
+            topics: Some(vec![OffsetFetchRequestTopics {
+                name: topic.name.clone(),
+                partition_indexes: vec![0],
+                ..OffsetFetchRequestTopics::default()
+            }]),
+            ..OffsetFetchRequestGroup::default()
+        }],
+        require_stable: true,
+        ..OffsetFetchRequest::default()
+    };
+    let mut client = coordinator_of(broker, KEY_GROUP, "g");
+    let told: OffsetFetchResponse = client.call(&offset_fetch::API, 8, &request);
+    let group = &told.groups[0];
+    let Some(topic) = group.topics.first() else { return Err(group.error_code) };
+    let partition = &topic.partitions[0];
+    match partition.error_code {
+        ErrorCode::None => Ok(partition.committed_offset),
+        code => Err(code),
+    }
+}
+
+#[test]
+fn rule_40_offsets_in_a_transaction_count_when_it_is_committed() {
+    for (broker, version) in brokers().zip([0, 3, 3]).chain(brokers().zip([5, 5, 5])) {
+        let topic = broker.client().create("t", 1);
+        let mut producer = init(&broker, "offsets");
+        let is_second = version >= 5;
+        let begin = |producer: &Producer| {
+            if !is_second {
+                let request = AddOffsetsToTxnRequest {
+                    transactional_id: producer.id.clone(),
+                    producer_id: producer.producer_id,
+                    producer_epoch: producer.epoch,
+                    group_id: "g".into(),
+                };
+                let mut client = coordinator(&broker, &producer.id);
+                eventually("the partition added", || {
+                    let told: AddOffsetsToTxnResponse =
+                        client.call(&add_offsets_to_txn::API, 3, &request);
+                    told.error_code.is_none().then_some(())
+                });
+            }
+        };
+        let end_version = if is_second { 5 } else { 1 };
+        for (round, committed) in [true, false, true].into_iter().enumerate() {
+            let before = if round == 0 { -1 } else { 10 };
+            begin(&producer);
+            let offset = 10 * (round as i64 + 1);
+            let code = commit_offset(&broker, &producer, version, &topic, offset);
+            assert_eq!(code, ErrorCode::None, "version {version}");
+            assert_eq!(stable_offset(&broker, &topic), Err(ErrorCode::UnstableOffsetCommit));
+            assert_eq!(producer.end(&broker, end_version, committed), ErrorCode::None);
+            let expected = if committed { offset } else { before };
+            let what = format!("the offset {expected}, version {version}, round {round}");
+            eventually(&what, || (stable_offset(&broker, &topic) == Ok(expected)).then_some(()));
+        }
+        let broker = broker.restart();
+        eventually("the offset", || (stable_offset(&broker, &topic) == Ok(30)).then_some(()));
     }
 }

@@ -140,10 +140,7 @@ pub const API_LIST: &[Api] = &[
 
 /// Every API that is spoken and not yet served, ascending by key: it is neither advertised nor
 /// found. Serving one is moving its line up.
-pub const SOON: &[Api] = &[
-    consumer_group_heartbeat::API,
-    consumer_group_describe::API,
-];
+pub const SOON: &[Api] = &[consumer_group_heartbeat::API, consumer_group_describe::API];
 
 /// The API of a key, if it is served.
 #[inline]

@@ -45,6 +45,8 @@ pub(crate) type FinishAll =
 /// One coordinator.
 struct Coordinator {
     of: TopicPartition,
+    /// How many there were on this shard before it.
+    incarnation: u64,
     machine: Machine,
     reader: Option<Reader>,
     /// What is done when everything below the offset is durable; ascending.
@@ -99,6 +101,7 @@ pub(crate) struct Coordinators {
     gatherings: Slab<Gathering>,
     /// Logs whose coordinators are to be rebuilt.
     opened: Vec<Key>,
+    incarnations: u64,
 }
 
 impl Coordinators {
@@ -110,6 +113,11 @@ impl Coordinators {
     /// A log of a coordinator's topic came open.
     pub(super) fn log_opened(&mut self, slot: Key) {
         self.opened.push(slot);
+    }
+
+    /// Tells a coordinator from one that had the same log before; `None` while there is none.
+    fn incarnation_of(&self, slot: Key) -> Option<u64> {
+        self.by_log.get(&slot).map(|coordinator| coordinator.incarnation)
     }
 
     /// What the coordinator with that log coordinates; `None` while there is none.
@@ -290,9 +298,7 @@ impl Shell {
     ) {
         let refusal = match self.serving(of) {
             _ if self.stopping => Err(ErrorCode::NotCoordinator),
-            Ok(_) if !self.make_room(core, ROOM_BYTES) => {
-                Err(ErrorCode::CoordinatorLoadInProgress)
-            }
+            Ok(_) if !self.make_room(core, ROOM_BYTES) => Err(ErrorCode::CoordinatorLoadInProgress),
             served => served,
         };
         let slot = match refusal {

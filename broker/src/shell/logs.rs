@@ -131,8 +131,6 @@ impl Shell {
             advanced.ended.clear();
             return self.controller_progress(core);
         }
-        // The place where a coordinator whose log this is would hear of them.
-        advanced.ended.clear();
         for (marker, _) in advanced.ended.drain(..) {
             self.coordinator_marked(core, slot, &marker);
         }

@@ -29,7 +29,12 @@ impl Shell {
             Ok((of, place, Question::WriteMarker { marker, version }))
         };
         let questions = markers.partitions.iter().map(question).collect();
+        let incarnation = self.coordinators.incarnation_of(slot);
         let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Answers| {
+            if shell.coordinators.incarnation_of(slot) != incarnation {
+                // It was rebuilt meanwhile, and has its markers written anew.
+                return;
+            }
             for ((topic, partition), answer) in markers.partitions.into_iter().zip(answers) {
                 let event = txn::Event::MarkerWritten {
                     transactional_id: markers.transactional_id.clone(),

@@ -34,8 +34,10 @@ impl Shell {
                 continue;
             }
             let (of, next) = (hosted.of, hosted.partition.log.log_start_offset());
+            self.coordinators.incarnations += 1;
             let coordinator = Coordinator {
                 of,
+                incarnation: self.coordinators.incarnations,
                 machine: Machine::new(kind, &self.shared.config.defaults),
                 reader: Some(Reader { next, reading: false, live: None }),
                 held: VecDeque::new(),
