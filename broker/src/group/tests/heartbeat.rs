@@ -39,8 +39,14 @@ fn rule_70_a_heartbeat_says_where_the_group_is() {
         ..Default::default()
     };
     let id = members[0].member_id.clone();
-    let table =
-        [(said(1, &id), None), (said(2, &id), IllegalGeneration), (said(1, ""), UnknownMemberId)];
+    let table = [
+        (said(1, &id), None),
+        (said(2, &id), IllegalGeneration),
+        (said(0, &id), IllegalGeneration),
+        (said(-1, &id), IllegalGeneration),
+        (said(1, ""), UnknownMemberId),
+        (said(1, "who"), UnknownMemberId),
+    ];
     for (who, error) in table {
         assert_eq!(bench.heartbeat(&who), error);
     }

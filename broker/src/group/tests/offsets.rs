@@ -75,6 +75,7 @@ fn rule_70_who_may_not_commit_is_told_why() {
         ("Empty", 1, 2, 9, UnknownMemberId),
         ("Stable", 1, 1, 8, None),
         ("Stable", 2, 1, 8, IllegalGeneration),
+        ("Stable", 0, 1, 8, IllegalGeneration),
         ("Stable", -1, 1, 8, IllegalGeneration),
         ("Stable", 1, 2, 8, UnknownMemberId),
         ("Stable", -1, 0, 8, UnknownMemberId),

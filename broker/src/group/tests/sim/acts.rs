@@ -88,7 +88,8 @@ impl World {
         }
     }
 
-    /// A member forgets everything and begins anew; what it waited for goes unheard.
+    /// A member forgets everything and begins anew, or only loses its connection and asks again;
+    /// what it waited for goes unheard.
     pub(super) fn member_dies(&mut self) {
         let who = self.random.index(self.members.len());
         for wait in self.waits.values_mut() {
@@ -96,9 +97,14 @@ impl World {
                 *wait = Wait::Other;
             }
         }
+        let forgets = self.random.chance(1, 2);
         let member = &mut self.members[who];
-        member.failed(ErrorCode::UnknownMemberId);
-        member.generation = -1;
+        if forgets {
+            member.failed(ErrorCode::UnknownMemberId);
+            member.generation = -1;
+        } else if member.phase == Phase::Waits {
+            member.failed(ErrorCode::NetworkException);
+        }
     }
 
     pub(super) fn fetch(&mut self) {
@@ -174,6 +180,16 @@ impl World {
         let generation = member.generation + self.random.below(3) as i32 - 1;
         let instance = self.random.chance(1, 4).then(|| "i0".to_owned());
         let group_id = member.group.clone();
+        if self.random.chance(1, 3) {
+            let to = self.ticket(Wait::Stranger(who, generation));
+            let request = HeartbeatRequest {
+                group_id,
+                generation_id: generation,
+                member_id: id,
+                group_instance_id: instance,
+            };
+            return self.step(Event::Heartbeat { to, request });
+        }
         let to = self.ticket(Wait::Other);
         match self.random.below(3) {
             0 => {

@@ -44,6 +44,8 @@ impl Figures {
 pub(super) enum Wait {
     Member(usize),
     Heartbeat(usize, i32),
+    /// A heartbeat of somebody who says to be of a member's group.
+    Stranger(usize, i32),
     Commit((String, i32), i64, bool),
     Fetch(String),
     Other,
@@ -217,6 +219,12 @@ impl World {
                     self.model.alive(&self.log[..end], &member.group, generation)?;
                 } else if member.phase == Phase::In && member.generation == generation {
                     member.failed(told.error_code);
+                }
+            }
+            (Wait::Stranger(who, generation), Response::Heartbeat(told)) => {
+                if told.error_code.is_none() {
+                    let group = &self.members[who].group;
+                    self.model.alive(&self.log[..end], group, generation)?;
                 }
             }
             (Wait::Commit(place, offset, false), Response::Commit(told)) => {
