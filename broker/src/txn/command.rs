@@ -37,8 +37,8 @@ pub enum Command {
         response: Response,
     },
     /// Markers are to be written. Each partition's outcome comes back as one
-    /// [`super::Event::MarkerWritten`], whatever it is, and not before it is certain that nothing of
-    /// this command can still be written there: a late marker would end the next transaction.
+    /// [`super::Event::MarkerWritten`], whatever it is, and not before it is certain that nothing
+    /// of this command can still be written there: a late marker would end the next transaction.
     WriteMarkers {
         /// Whose.
         transactional_id: String,

@@ -11,7 +11,8 @@
 //!
 //! A pure state machine: events and the time come in, records and commands go out. It applies its
 //! own decision at once; the commands of an [`Output`] are carried out when its records, and all
-//! before them, are durable. If they cannot be, the machine is thrown away and rebuilt from the log.
+//! before them, are durable. If they cannot be, the machine is thrown away and rebuilt from the
+//! log.
 //!
 //! Promises: a transaction's partitions all get the decision that its PREPARE_* record says. A
 //! producer whose epoch is not the last one is refused. Every ticket is answered exactly once.

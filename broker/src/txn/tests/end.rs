@@ -7,7 +7,7 @@ const STATE: &str = "EndTxn INVALID_TXN_STATE -1/-1";
 const WAITS: &str = "EndTxn CONCURRENT_TRANSACTIONS -1/-1";
 
 /// A table's rows for the six states.
-fn rows<'a>(outcomes: [&'a str; 6]) -> Vec<(State, &'a str)> {
+fn rows(outcomes: [&str; 6]) -> Vec<(State, &str)> {
     ALL.into_iter().zip(outcomes).collect()
 }
 
