@@ -14,13 +14,16 @@ use super::replay::Replayed;
 /// What a key and its value take beside their bytes.
 const ENTRY_BYTES: usize = 64;
 
+/// A record in a transaction: where it is, its key, its value.
+type Pending = (i64, Vec<u8>, Option<Vec<u8>>);
+
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Live {
     /// By key: where its last record is, and its value, null too.
     values: HashMap<Vec<u8>, (i64, Option<Vec<u8>>)>,
     /// By producer: what waits for the end of its transaction.
-    pending: HashMap<i64, Vec<(i64, Vec<u8>, Option<Vec<u8>>)>>,
+    pending: HashMap<i64, Vec<Pending>>,
     bytes: usize,
 }
 
