@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 /// Rules that no test can meet yet, and why.
 const NOT_YET: &[(std::ops::RangeInclusive<u32>, &str)] = &[
     (13..=13, "SASL is not served"),
-    (32..=43, "transactions are not served"),
     (50..=50, "quotas are not served, so no fetch is throttled"),
     (53..=54, "one node has no follower to prefer, and no log of an old format"),
     (67..=67, "nothing is compacted"),
-    (68..=76, "groups are not served"),
+    (72..=72, "cooperative rebalancing is the clients' own: their matrix has it"),
     (77..=78, "quotas are not served"),
 ];
 const LAST: u32 = 78;

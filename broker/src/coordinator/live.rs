@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_last_value_of_each_key_is_left() {
         let mut live = Live::default();
-        let mut record = |live: &mut Live, offset, producer, key: &str, value: Option<&str>| {
+        let record = |live: &mut Live, offset, producer, key: &str, value: Option<&str>| {
             let producer = (producer >= 0).then_some((producer, 0));
             live.record(key.as_bytes(), value.map(str::as_bytes), producer, offset, 0)
                 .expect("it is taken");
