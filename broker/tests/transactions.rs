@@ -14,7 +14,9 @@ use ringlog_wire::api::fetch::{self, FetchRequest, FetchResponse};
 use ringlog_wire::api::find_coordinator::{
     self, FindCoordinatorRequest, FindCoordinatorResponse, KEY_TRANSACTION,
 };
-use ringlog_wire::api::init_producer_id::{self, InitProducerIdRequest, InitProducerIdResponse};
+use ringlog_wire::api::init_producer_id::{
+    self, InitProducerIdRequest, InitProducerIdResponse,
+};
 use ringlog_wire::api::produce::{self, ProduceResponse};
 use ringlog_wire::batch::BatchOptions;
 use ringlog_wire::error::ErrorCode;
@@ -167,11 +169,11 @@ fn settled(broker: &Broker, topic: &Topic, index: i32, end: i64) -> (Vec<String>
 }
 
 fn brokers() -> impl Iterator<Item = Broker> {
-    [(1, Advertise::Node), (2, Advertise::Node), (2, Advertise::Shard)].into_iter().map(
-        |(shards, advertise)| {
+    [(1, Advertise::Node), (2, Advertise::Node), (2, Advertise::Shard)]
+        .into_iter()
+        .map(|(shards, advertise)| {
             Broker::start_with(Options { shards, advertise, ..Options::default() })
-        },
-    )
+        })
 }
 
 #[test]

@@ -94,8 +94,10 @@ fn refused(asked: AddPartitionsToTxnTransaction, code: ErrorCode) -> AddPartitio
     for topic in asked.topics {
         topics.entry(topic.name).or_default().extend(topic.partitions.into_iter().map(result));
     }
-    let topic =
-        |(name, results_by_partition)| AddPartitionsToTxnTopicResult { name, results_by_partition };
+    let topic = |(name, results_by_partition)| AddPartitionsToTxnTopicResult {
+        name,
+        results_by_partition,
+    };
     AddPartitionsToTxnResult {
         transactional_id: asked.transactional_id,
         topic_results: topics.into_iter().map(topic).collect(),

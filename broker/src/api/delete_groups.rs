@@ -4,9 +4,7 @@
 //!
 //! Only groups without members go (NON_EMPTY_GROUP).
 
-use ringlog_wire::api::delete_groups::{
-    DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
-};
+use ringlog_wire::api::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_wire::error::ErrorCode;
 
 use super::coordinators::IDS_MAX;

@@ -3,9 +3,7 @@
 //! v3: what the client may do.  v4: static members.  v5: flexible.  v6: GROUP_ID_NOT_FOUND instead
 //! of the state Dead (rule 74).
 
-use ringlog_wire::api::describe_groups::{
-    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup,
-};
+use ringlog_wire::api::describe_groups::{DescribedGroup, DescribeGroupsRequest, DescribeGroupsResponse};
 use ringlog_wire::error::ErrorCode;
 
 use super::coordinators::IDS_MAX;

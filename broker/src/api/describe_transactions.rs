@@ -2,16 +2,14 @@
 //!
 //! KIP-664.
 
-use ringlog_wire::api::describe_transactions::{
-    DescribeTransactionsRequest, DescribeTransactionsResponse, TransactionState,
-};
+use ringlog_wire::api::describe_transactions::{TransactionState, DescribeTransactionsRequest, DescribeTransactionsResponse};
 use ringlog_wire::error::ErrorCode;
 
 use super::coordinators::IDS_MAX;
 use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
-use crate::shell::{ShardCore, Shell};
 use crate::txn::{Event, Response};
+use crate::shell::{ShardCore, Shell};
 
 /// Answers a DescribeTransactions request.
 pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -20,9 +18,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     if view.transactional_ids.len() > IDS_MAX {
-        return Outcome::Close(format!(
-            "DescribeTransactions names more than {IDS_MAX} transactional ids"
-        ));
+        return Outcome::Close(format!("DescribeTransactions names more than {IDS_MAX} transactional ids"));
     }
     let to = request.reply_to();
     let ids = view.transactional_ids.clone();
@@ -39,11 +35,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             Err(code) => refused(id, code),
         });
         let transaction_states = each.collect();
-        to.send(
-            shell,
-            core,
-            &DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states },
-        );
+        to.send(shell, core, &DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states });
     };
     shell.coordinate_all(core, Kind::Transactions, asks, Box::new(finish));
     Outcome::Parked

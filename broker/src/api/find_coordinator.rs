@@ -78,7 +78,9 @@ fn kind_of(key_type: i8) -> Option<Kind> {
 fn creation(shell: &Shell, kind: Kind) -> CreateTopicsRequest {
     let defaults = &shell.shared.config.defaults;
     let (partitions, segment_bytes, compression) = match kind {
-        Kind::Groups => ("offsets.topic.num.partitions", "offsets.topic.segment.bytes", "producer"),
+        Kind::Groups => {
+            ("offsets.topic.num.partitions", "offsets.topic.segment.bytes", "producer")
+        }
         Kind::Transactions => (
             "transaction.state.log.num.partitions",
             "transaction.state.log.segment.bytes",

@@ -6,8 +6,7 @@
 //! Answered when the offsets are durable (rules 70, 73).
 
 use ringlog_wire::api::offset_commit::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use ringlog_wire::error::ErrorCode;
 

@@ -263,13 +263,20 @@ impl From<txn::Output> for Decision {
                 partitions,
             }),
         });
-        Decision { records: records.collect(), transactional: None, commands: commands.collect() }
+        Decision {
+            records: records.collect(),
+            transactional: None,
+            commands: commands.collect(),
+        }
     }
 }
 
 /// A record's key and value; `encode` says whether there is a value.
-fn encoded(encode: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> bool) -> (Vec<u8>, Option<Vec<u8>>) {
+fn encoded(
+    encode: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> bool,
+) -> (Vec<u8>, Option<Vec<u8>>) {
     let (mut key, mut value) = (Vec::new(), Vec::new());
     let has_value = encode(&mut key, &mut value);
     (key, has_value.then_some(value))
 }
+

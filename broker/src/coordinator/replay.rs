@@ -61,7 +61,8 @@ fn replay_batch(into: &mut dyn Replayed, batch: &Batch<'_>, from: i64) -> Result
         }
         return Ok(());
     }
-    let producer = header.is_transactional().then_some((header.producer_id, header.producer_epoch));
+    let producer =
+        header.is_transactional().then_some((header.producer_id, header.producer_epoch));
     for record in batch.records() {
         let record = record.map_err(unreadable)?;
         let offset = header.base_offset + i64::from(record.offset_delta);

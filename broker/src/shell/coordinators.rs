@@ -290,7 +290,9 @@ impl Shell {
     ) {
         let refusal = match self.serving(of) {
             _ if self.stopping => Err(ErrorCode::NotCoordinator),
-            Ok(_) if !self.make_room(core, ROOM_BYTES) => Err(ErrorCode::CoordinatorLoadInProgress),
+            Ok(_) if !self.make_room(core, ROOM_BYTES) => {
+                Err(ErrorCode::CoordinatorLoadInProgress)
+            }
             served => served,
         };
         let slot = match refusal {

@@ -355,8 +355,7 @@ impl Shell {
                 self.start_read(core, read);
             }
             Err(ReadError::Continue { from: next }) => {
-                if let ReadFor::Fetch { from, .. } | ReadFor::Load { from, .. } = &mut read.purpose
-                {
+                if let ReadFor::Fetch { from, .. } | ReadFor::Load { from, .. } = &mut read.purpose {
                     *from = next;
                 }
                 self.read_again(core, read);

@@ -185,8 +185,7 @@ impl Shell {
         key: Key,
         ask: TransactionAsk,
     ) {
-        let TransactionAsk { transactional_id, producer_id, producer_epoch, adds, partitions } =
-            ask;
+        let TransactionAsk { transactional_id, producer_id, producer_epoch, adds, partitions } = ask;
         let count = partitions.len();
         let named = |of: &TopicPartition| {
             let topic = self.topics.with_id(of.topic);
@@ -204,9 +203,7 @@ impl Shell {
         };
         let finish = move |shell: &mut Shell, core: &mut ShardCore, answer: Result<Answer, _>| {
             let answers = match answer.map(Answer::into_transaction) {
-                Ok(txn::Response::Verify(told)) => {
-                    told.into_iter().map(|(_, _, code)| code).collect()
-                }
+                Ok(txn::Response::Verify(told)) => told.into_iter().map(|(_, _, code)| code).collect(),
                 Ok(_) => unreachable!("a coordinator answers what it is asked"),
                 Err(code) => vec![code; count],
             };
