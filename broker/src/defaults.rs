@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::connections;
+use crate::group::assignor::Assignor;
 use crate::metadata::{broker_config, unused_config};
 
+const ASSIGNORS: &str = "group.consumer.assignors";
 const OVERRIDES: &str = "max.connections.per.ip.overrides";
 
 /// Settings that have a flag.
@@ -173,11 +175,23 @@ fn check(key: &str, value: &str) -> Result<bool, String> {
     }
     if broker_config::find(key).is_some() {
         broker_config::check_one(key, value).map_err(|why| format!("--set: {why}"))?;
+        if key == ASSIGNORS {
+            check_assignors(value)?;
+        }
         return Ok(true);
     }
     match unused_config::is_static(key) || unused_config::dynamic(key).is_some() {
         true => Ok(false),
         false => Err(format!("--set: {key:?} is not a broker setting of Kafka 4.3")),
+    }
+}
+
+/// Consumer groups are assigned by what is built in.
+fn check_assignors(value: &str) -> Result<(), String> {
+    let mut names = value.split(',').map(str::trim);
+    match names.find(|name| Assignor::named(name).is_none()) {
+        Some(name) => Err(format!("--set: {ASSIGNORS}: {name:?} is not one of uniform, range")),
+        None => Ok(()),
     }
 }
 

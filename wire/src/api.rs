@@ -134,23 +134,16 @@ pub const API_LIST: &[Api] = &[
     describe_producers::API,
     describe_transactions::API,
     list_transactions::API,
+    consumer_group_heartbeat::API,
+    consumer_group_describe::API,
     list_config_resources::API,
     describe_topic_partitions::API,
 ];
-
-/// Every API that is spoken and not yet served, ascending by key: it is neither advertised nor
-/// found. Serving one is moving its line up.
-pub const SOON: &[Api] = &[consumer_group_heartbeat::API, consumer_group_describe::API];
 
 /// The API of a key, if it is served.
 #[inline]
 pub fn find(key: i16) -> Option<&'static Api> {
     API_LIST.iter().find(|api| api.key == key)
-}
-
-/// The API of a key, if it is spoken: served or [`SOON`] to be.
-pub fn spoken(key: i16) -> Option<&'static Api> {
-    API_LIST.iter().chain(SOON).find(|api| api.key == key)
 }
 
 #[cfg(test)]
@@ -159,17 +152,13 @@ mod tests {
 
     #[test]
     fn the_list_is_in_order_and_its_ranges_are_sound() {
-        for list in [API_LIST, SOON] {
-            assert!(list.is_sorted_by(|a, b| a.key < b.key));
-            for api in list {
-                assert!(api.advertised_min <= api.min && api.min <= api.max, "{}", api.name);
-                let never = api.flexible_from == NEVER_FLEXIBLE;
-                assert!(never || api.flexible_from <= api.max, "{}", api.name);
-                assert_eq!(API_LIST.iter().chain(SOON).filter(|a| a.key == api.key).count(), 1);
-            }
+        assert!(API_LIST.is_sorted_by(|a, b| a.key < b.key));
+        for api in API_LIST {
+            assert!(api.advertised_min <= api.min && api.min <= api.max, "{}", api.name);
+            let never = api.flexible_from == NEVER_FLEXIBLE;
+            assert!(never || api.flexible_from <= api.max, "{}", api.name);
+            assert_eq!(find(api.key), Some(api));
         }
-        assert!(API_LIST.iter().all(|api| find(api.key) == Some(api)));
-        assert!(SOON.iter().all(|api| find(api.key).is_none() && spoken(api.key) == Some(api)));
         assert_eq!(find(4), None);
         assert_eq!(find(-1), None);
     }

@@ -10,6 +10,8 @@ pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod asks;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 mod control;
 pub mod coordinators;
 pub mod create_partitions;
@@ -262,6 +264,8 @@ pub fn dispatch(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) 
         61 => describe_producers::handle(shell, core, request),
         65 => describe_transactions::handle(shell, core, request),
         66 => list_transactions::handle(shell, core, request),
+        68 => consumer_group_heartbeat::handle(shell, core, request),
+        69 => consumer_group_describe::handle(shell, core, request),
         74 => list_config_resources::handle(shell, core, request),
         75 => describe_topic_partitions::handle(shell, request),
         key => Outcome::Close(format!("API key {key} has no handler")),

@@ -2,6 +2,8 @@
 
 use crate::defaults::BrokerDefaults;
 use crate::group::GroupConfig;
+use crate::group::assignor::Assignor;
+use crate::group::consumer::{ConsumerGroupConfig, MigrationPolicy};
 use crate::txn::TxnConfig;
 
 /// What groups live by.
@@ -16,7 +18,27 @@ pub fn group_config(defaults: &BrokerDefaults) -> GroupConfig {
         offset_metadata_max: size("offset.metadata.max.bytes"),
         offsets_retention_ms: defaults.number("offsets.retention.minutes") * 60_000,
         offsets_retention_check_ms: defaults.number("offsets.retention.check.interval.ms"),
+        consumer: consumer_config(defaults),
         ..GroupConfig::default()
+    }
+}
+
+/// What consumer groups live by. The session's and the heartbeats' bounds are those of groups that
+/// have settings of their own.
+fn consumer_config(defaults: &BrokerDefaults) -> ConsumerGroupConfig {
+    let int = |name| i32::try_from(defaults.number(name)).unwrap_or(i32::MAX);
+    let size = |name| usize::try_from(defaults.number(name)).unwrap_or(0);
+    let policy = defaults.text("group.consumer.migration.policy");
+    let assignors = defaults.text("group.consumer.assignors");
+    let assignors = assignors.split(',').filter_map(|name| Assignor::named(name.trim()));
+    ConsumerGroupConfig {
+        session_timeout_ms: int("group.consumer.session.timeout.ms"),
+        heartbeat_interval_ms: int("group.consumer.heartbeat.interval.ms"),
+        members_max: size("group.consumer.max.size"),
+        classic_members_max: size("group.max.size"),
+        assignors: assignors.collect(),
+        migration_policy: MigrationPolicy::named(&policy).expect("it was checked"),
+        ..ConsumerGroupConfig::default()
     }
 }
 

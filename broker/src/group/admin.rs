@@ -43,6 +43,11 @@ impl Groups {
     pub(super) fn describe(&self, version: i16, group_id: String) -> DescribedGroup {
         match self.groups.get(group_id.as_str()) {
             Some(Group::Classic(group)) => describe_classic(group_id, group),
+            Some(Group::Consumer(_)) => not_described(
+                version,
+                format!("Group {group_id} is not a classic group."),
+                group_id,
+            ),
             None => not_described(version, format!("Group {group_id} not found."), group_id),
         }
     }

@@ -43,6 +43,8 @@ struct Asked {
 struct AskedTopic {
     name: String,
     id: Uuid,
+    /// The id that it has, whether the request says it or not.
+    known_id: Uuid,
     by_id: bool,
     partitions: Vec<Asked>,
 }
@@ -71,6 +73,7 @@ impl Groups {
         let asked = request.topics.into_iter().map(|topic| AskedTopic {
             name: topic.name,
             id: topic.topic_id,
+            known_id: Uuid::ZERO,
             by_id,
             partitions: topic
                 .partitions
@@ -124,6 +127,7 @@ impl Groups {
         let asked = request.topics.into_iter().map(|topic| AskedTopic {
             name: topic.name,
             id: topic.topic_id,
+            known_id: Uuid::ZERO,
             by_id,
             partitions: topic
                 .partitions
@@ -194,12 +198,12 @@ impl Groups {
         self.committed_by(frame, out);
         let mut results = Vec::with_capacity(asked.len());
         let mut group_bytes = 0;
-        for topic in asked {
-            let mut codes = Vec::with_capacity(topic.partitions.len());
-            for partition in topic.partitions {
+        for mut topic in asked {
+            let partitions = std::mem::take(&mut topic.partitions);
+            let mut codes = Vec::with_capacity(partitions.len());
+            for partition in partitions {
                 let at = partition.partition;
-                let key = (topic.name.as_str(), topic.id);
-                let made = self.make_commit(frame, key, partition, &mut group_bytes);
+                let made = self.make_commit(frame, &topic, partition, &mut group_bytes);
                 codes.push((at, made.as_ref().err().copied().unwrap_or(ErrorCode::None)));
                 out.records.extend(made.ok());
             }
@@ -230,14 +234,7 @@ impl Groups {
                 _ => Err(ErrorCode::IllegalGeneration),
             };
         };
-        match group.any().check_commit(frame.who) {
-            Err(ErrorCode::StaleMemberEpoch)
-                if frame.who.transactional && frame.who.version < TXN_VERSION_TOPIC_IDS =>
-            {
-                Err(ErrorCode::IllegalGeneration)
-            }
-            checked => checked,
-        }
+        group.any().check_commit(frame.who).map_err(|error| told_to(frame.who, error))
     }
 
     fn committed_by(&mut self, frame: &Frame, out: &mut Output) {
@@ -255,7 +252,7 @@ impl Groups {
     fn make_commit(
         &self,
         frame: &Frame,
-        (topic, topic_id): (&str, Uuid),
+        topic: &AskedTopic,
         asked: Asked,
         added: &mut usize,
     ) -> Result<GroupRecord, ErrorCode> {
@@ -265,8 +262,11 @@ impl Groups {
             return Err(ErrorCode::OffsetMetadataTooLarge);
         }
         if let Some(group) = self.groups.get(frame.group_id) {
-            group.any().check_commit_of(frame.who, topic_id, asked.partition)?;
+            let checked = group.any().check_commit_of(frame.who, topic.known_id, asked.partition);
+            checked.map_err(|error| told_to(frame.who, error))?;
         }
+        let topic_id = topic.id;
+        let topic = topic.name.as_str();
         let known = self.offsets.get(frame.group_id, topic, asked.partition).is_some();
         if !known || frame.who.transactional {
             let group =
@@ -286,6 +286,16 @@ impl Groups {
             topic_id,
         };
         Ok(records::offset(frame.group_id, topic, asked.partition, Some(value)))
+    }
+}
+
+/// Before a producer could be told of member epochs it was told of generations.
+fn told_to(who: Committer, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::StaleMemberEpoch if who.transactional && who.version < TXN_VERSION_TOPIC_IDS => {
+            ErrorCode::IllegalGeneration
+        }
+        error => error,
     }
 }
 
@@ -318,13 +328,15 @@ fn keep_known(topic: &mut AskedTopic, topics: &dyn TopicsView, told: &mut Vec<To
         match topics.with_id(topic.id) {
             Some((name, count)) => {
                 name.clone_into(&mut topic.name);
+                topic.known_id = topic.id;
                 (count, ErrorCode::UnknownTopicOrPartition)
             }
             None => (0, ErrorCode::UnknownTopicId),
         }
     } else {
         topic.id = Uuid::ZERO;
-        let count = topics.named(&topic.name).map_or(0, |(_, count)| count);
+        let (known_id, count) = topics.named(&topic.name).unwrap_or((Uuid::ZERO, 0));
+        topic.known_id = known_id;
         (count, ErrorCode::UnknownTopicOrPartition)
     };
     let mut codes = Vec::new();

@@ -1,5 +1,7 @@
 //! The numbers that groups live by: Kafka's names, Kafka's defaults.
 
+use super::consumer::ConsumerGroupConfig;
+
 /// Settings of all groups of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -24,6 +26,8 @@ pub struct GroupConfig {
     /// three quarters of it nothing new is taken (COORDINATOR_NOT_AVAILABLE); what is there goes
     /// on.
     pub memory_bytes_max: usize,
+    /// Settings of consumer groups.
+    pub consumer: ConsumerGroupConfig,
 }
 
 impl Default for GroupConfig {
@@ -38,6 +42,7 @@ impl Default for GroupConfig {
             offsets_retention_check_ms: 600_000,
             batch_bytes_max: 1_048_588,
             memory_bytes_max: 32 << 20,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What comes in, and what goes out.
 
 use ringlog_wire::Uuid;
+use ringlog_wire::api::consumer_group_describe;
+use ringlog_wire::api::consumer_group_heartbeat::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+};
 use ringlog_wire::api::delete_groups::DeletableGroupResult;
 use ringlog_wire::api::describe_groups::DescribedGroup;
 use ringlog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
@@ -70,6 +74,24 @@ pub enum Event {
         version: i16,
         /// The request.
         request: LeaveGroupRequest,
+    },
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat {
+        /// Who waits.
+        to: Ticket,
+        /// Who asks.
+        client: Client,
+        /// The request's version: from 1 members make their ids.
+        version: i16,
+        /// The request.
+        request: ConsumerGroupHeartbeatRequest,
+    },
+    /// One group of a ConsumerGroupDescribe.
+    ConsumerDescribe {
+        /// Who waits.
+        to: Ticket,
+        /// The group.
+        group_id: String,
     },
     /// OffsetCommit.
     Commit {
@@ -155,6 +177,10 @@ pub enum Response {
     Heartbeat(HeartbeatResponse),
     /// To LeaveGroup.
     Leave(LeaveGroupResponse),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To one group of a ConsumerGroupDescribe.
+    ConsumerDescribe(consumer_group_describe::DescribedGroup),
     /// To OffsetCommit.
     Commit(OffsetCommitResponse),
     /// To TxnOffsetCommit.

@@ -1,14 +1,12 @@
 //! A group of any kind, as those see it that do not care for its kind: commits, fetches, lists,
 //! deletions, expiry.
-//!
-//! KIP-848's consumer groups become the second variant of [`Group`].
-
-use std::sync::Arc;
 
 use ringlog_wire::api::list_groups::ListedGroup;
+use ringlog_wire::consumer_protocol::PROTOCOL_TYPE;
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::classic::{ClassicGroup, State};
+use super::consumer::{CommitCheck, ConsumerGroup, GroupState};
 use super::records::{self, GroupRecord};
 
 /// Who commits, and as what.
@@ -49,7 +47,7 @@ pub(crate) trait AnyGroup {
     fn reads(&self, topic: &str) -> bool;
     /// Whether somebody may commit.
     fn check_commit(&self, who: Committer) -> Result<(), ErrorCode>;
-    /// Whether that somebody may commit for a partition.
+    /// Whether that somebody may commit for a partition of the topic of that id.
     fn check_commit_of(&self, who: Committer, topic: Uuid, partition: i32)
     -> Result<(), ErrorCode>;
     /// Whether somebody may fetch; `epoch` is -1 for a member of the classic protocol.
@@ -71,6 +69,8 @@ pub(crate) trait AnyGroup {
 pub(crate) enum Group {
     /// Of the classic protocol, or of nobody who only commits.
     Classic(ClassicGroup),
+    /// Of the consumer protocol (KIP-848); some of its members may speak the classic one.
+    Consumer(Box<ConsumerGroup>),
 }
 
 impl Group {
@@ -78,13 +78,15 @@ impl Group {
     pub fn any(&self) -> &dyn AnyGroup {
         match self {
             Group::Classic(group) => group,
+            Group::Consumer(group) => &**group,
         }
     }
 
     /// The group's id.
-    pub fn id(&self) -> &Arc<str> {
+    pub fn id(&self) -> &str {
         match self {
             Group::Classic(group) => &group.id,
+            Group::Consumer(group) => group.id(),
         }
     }
 
@@ -92,7 +94,7 @@ impl Group {
     pub fn listed(&self) -> ListedGroup {
         let any = self.any();
         ListedGroup {
-            group_id: self.id().to_string(),
+            group_id: self.id().to_owned(),
             protocol_type: any.protocol_type().to_owned(),
             group_state: any.state_name().to_owned(),
             group_type: any.kind().to_owned(),
@@ -166,5 +168,74 @@ impl AnyGroup for ClassicGroup {
 
     fn bytes(&self) -> usize {
         self.bytes()
+    }
+}
+
+impl AnyGroup for ConsumerGroup {
+    fn kind(&self) -> &'static str {
+        "Consumer"
+    }
+
+    fn state_name(&self) -> &'static str {
+        self.state().name()
+    }
+
+    fn protocol_type(&self) -> &str {
+        PROTOCOL_TYPE
+    }
+
+    fn is_empty(&self) -> bool {
+        self.state() == GroupState::Empty
+    }
+
+    fn reads(&self, topic: &str) -> bool {
+        self.is_subscribed_to(topic)
+    }
+
+    fn check_commit(&self, who: Committer) -> Result<(), ErrorCode> {
+        self.check_committer(who).map(|_| ())
+    }
+
+    fn check_commit_of(
+        &self,
+        who: Committer,
+        topic: Uuid,
+        partition: i32,
+    ) -> Result<(), ErrorCode> {
+        let checked = self.check_committer(who)?.partition("", topic, partition);
+        checked.map_err(|refusal| refusal.code)
+    }
+
+    fn check_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+        self.check_fetch(member_id, epoch).map_err(|refusal| refusal.code)
+    }
+
+    fn check_delete_offsets(&self) -> Result<(), ErrorCode> {
+        Ok(())
+    }
+
+    fn check_delete(&self) -> Result<(), ErrorCode> {
+        if AnyGroup::is_empty(self) { Ok(()) } else { Err(ErrorCode::NonEmptyGroup) }
+    }
+
+    fn tombstones(&self) -> Vec<GroupRecord> {
+        self.tombstones()
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        // Members or not: what they read does not expire.
+        Some(Retention::SinceCommit)
+    }
+
+    fn bytes(&self) -> usize {
+        self.memory_bytes()
+    }
+}
+
+impl ConsumerGroup {
+    fn check_committer(&self, who: Committer) -> Result<CommitCheck<'_>, ErrorCode> {
+        let Committer { member_id, instance_id, generation, transactional, version } = who;
+        let checked = self.check_commit(member_id, instance_id, generation, transactional, version);
+        checked.map_err(|refusal| refusal.code)
     }
 }

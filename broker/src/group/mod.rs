@@ -1,4 +1,4 @@
-//! The groups of one partition of `__consumer_offsets`: classic groups, and committed offsets.
+//! The groups of one partition of `__consumer_offsets`, of both kinds, and committed offsets.
 //!
 //! ```text
 //!  replay (records, markers) ─► loaded ─► step, timer ─► Output: records, then commands
@@ -6,7 +6,8 @@
 //!                                              └─── the runtime ◄────┘ then commands
 //! ```
 //!
-//! * [`classic`]: the state machine of one group; [`kind`]: a group of any kind.
+//! * [`classic`], [`consumer`]: the state machines of one group; [`kind`]: a group of any kind.
+//! * [`members`], [`consumers`]: what members ask for, on its way to their group.
 //! * [`offsets`], [`commit`], [`fetch`], [`expire`]: offsets, from commit to end.
 //! * [`admin`]: lists, descriptions, deletions.
 //!
@@ -26,6 +27,7 @@ mod classic;
 mod commit;
 mod config;
 pub mod consumer;
+mod consumers;
 mod event;
 mod expire;
 mod fetch;
@@ -46,6 +48,7 @@ use ringlog_wire::api::heartbeat::HeartbeatResponse;
 
 use classic::{ClassicGroup, Joining, Turn};
 pub use config::GroupConfig;
+use consumers::Beat;
 pub use event::{Client, Command, DeletedTopic, Event, Output, Response};
 use kind::Group;
 use offsets::{Committed, Offsets};
@@ -56,6 +59,13 @@ use crate::coordinator::{Ticket, TopicsView};
 
 /// Timers that one call of [`Groups::timer`] handles; the rest is due at once again.
 const TIMERS_PER_TURN: usize = 1_000;
+
+/// When something happens, and what topics there are then.
+#[derive(Clone, Copy)]
+struct Now<'a> {
+    now_ms: i64,
+    topics: &'a dyn TopicsView,
+}
 
 /// The groups of one partition; see the module.
 #[derive(Debug)]
@@ -108,10 +118,14 @@ impl Groups {
     pub fn loaded(&mut self, now_ms: i64) -> Output {
         let mut out = Output::default();
         let Groups { config, groups, timers, .. } = self;
-        for group in groups.values_mut() {
+        for (id, group) in groups {
             match group {
                 Group::Classic(group) => {
                     group.loaded(&mut Turn { now_ms, config, timers, out: &mut out });
+                }
+                Group::Consumer(group) => {
+                    group.loaded(now_ms, config.consumer.session_timeout_ms);
+                    consumers::set_timer(timers, id, group);
                 }
             }
         }
@@ -131,19 +145,29 @@ impl Groups {
         ids: &mut dyn FnMut() -> Uuid,
     ) -> Output {
         let mut out = Output::default();
+        let now = Now { now_ms, topics };
         match event {
             Event::Join { to, client, version, request } => {
-                self.join(now_ms, Joining::new(to, client, version, request), ids, &mut out);
+                self.join(now, Joining::new(to, client, version, request), ids, &mut out);
             }
-            Event::Sync { to, request } => self.sync(now_ms, to, request, &mut out),
+            Event::Sync { to, request } => self.sync(now, to, request, &mut out),
             Event::Heartbeat { to, request } => {
-                let error_code = self.heartbeat(now_ms, &request, &mut out);
+                let error_code = self.heartbeat(now, &request, &mut out);
                 let response = HeartbeatResponse { error_code, ..Default::default() };
                 out.reply(to, Response::Heartbeat(response));
             }
             Event::Leave { to, version, request } => {
-                let response = self.leave(now_ms, version, request, &mut out);
+                let response = self.leave(now, version, request, &mut out);
                 out.reply(to, Response::Leave(response));
+            }
+            Event::ConsumerHeartbeat { to, client, version, request } => {
+                let beat = Beat { client, version, request };
+                let response = self.consumer_heartbeat(now, &beat, ids, &mut out);
+                out.reply(to, Response::ConsumerHeartbeat(response));
+            }
+            Event::ConsumerDescribe { to, group_id } => {
+                let response = self.describe_consumers(now, group_id);
+                out.reply(to, Response::ConsumerDescribe(response));
             }
             Event::Commit { to, version, request } => {
                 self.commit(now_ms, (to, version), request, topics, &mut out);
@@ -177,7 +201,7 @@ impl Groups {
     }
 
     /// What is due is done, or a bounded part of it.
-    pub fn timer(&mut self, now_ms: i64, _topics: &dyn TopicsView) -> Output {
+    pub fn timer(&mut self, now_ms: i64, topics: &dyn TopicsView) -> Output {
         let mut out = Output::default();
         let (mut bytes, mut counted) = (0, 0);
         for _ in 0..TIMERS_PER_TURN {
@@ -202,6 +226,16 @@ impl Groups {
                     };
                     self.on_classic(now_ms, &id, &mut out, due);
                 }
+                Timer::Consumer(id) if !out.records.is_empty() => {
+                    // It may fill a batch.
+                    self.timers.set(Timer::Consumer(id), now_ms);
+                    break;
+                }
+                Timer::Consumer(id) => {
+                    if self.consumer_due(Now { now_ms, topics }, &id, &mut out) {
+                        break;
+                    }
+                }
             }
         }
         out
@@ -221,6 +255,11 @@ impl Groups {
             .into_values()
             .flat_map(|group| match group {
                 Group::Classic(group) => group.end(timers),
+                Group::Consumer(group) => {
+                    // Its members are answered at once: nobody waits.
+                    timers.cancel(Timer::Consumer(group.id().into()));
+                    Vec::new()
+                }
             })
             .collect()
     }
@@ -255,10 +294,10 @@ impl Groups {
             GroupRecord::GroupMetadata { key, value: Some(value) } => {
                 let id: Arc<str> = key.group.into();
                 self.remove_group(&id);
-                self.insert(Group::Classic(ClassicGroup::read(id, value)));
+                self.insert(id.clone(), Group::Classic(ClassicGroup::read(id, value)));
             }
             GroupRecord::GroupMetadata { key, value: None } => self.remove_group(&key.group),
-            _ => {}
+            record => self.apply_consumer(&record),
         }
     }
 
@@ -268,13 +307,13 @@ impl Groups {
             return id.clone();
         }
         let id: Arc<str> = id.into();
-        self.insert(Group::Classic(ClassicGroup::new(id.clone(), None)));
+        self.insert(id.clone(), Group::Classic(ClassicGroup::new(id.clone(), None)));
         id
     }
 
-    fn insert(&mut self, group: Group) {
+    fn insert(&mut self, id: Arc<str>, group: Group) {
         self.groups_bytes += group.any().bytes();
-        let before = self.groups.insert(group.id().clone(), group);
+        let before = self.groups.insert(id, group);
         assert!(before.is_none(), "a group is there once");
     }
 
@@ -284,6 +323,10 @@ impl Groups {
         self.groups_bytes -= group.any().bytes();
         let waiting = match &group {
             Group::Classic(group) => group.end(&mut self.timers),
+            Group::Consumer(_) => {
+                self.timers.cancel(Timer::Consumer(id.into()));
+                Vec::new()
+            }
         };
         assert!(waiting.is_empty(), "who waits in a group keeps it");
     }

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Sync(Arc<str>),
     /// A member, or one that was told its id, was not heard of: group, member.
     Member(Arc<str>, Arc<str>),
+    /// The first of a consumer group's own timers.
+    Consumer(Arc<str>),
 }
 
 /// The timers of a partition's groups.

@@ -45,7 +45,7 @@ pub fn frame(bytes: &[u8]) {
         let content = &whole[SIZE_BYTES..];
         let Ok(prefix) = header::parse_prefix(content) else { continue };
         // Versions that are not served have headers too: ApiVersions answers them.
-        let Some(api) = api::spoken(prefix.key) else { continue };
+        let Some(api) = api::find(prefix.key) else { continue };
         if let Ok((head, body)) = RequestHeader::parse(api, content) {
             assert_eq!(head.correlation_id, prefix.correlation_id);
             let mut out = Vec::new();
@@ -66,10 +66,10 @@ pub fn request(content: &[u8]) {
     views::request(api, version, body);
 }
 
-/// The API, the version and the body of a request frame's content, if it is spoken.
+/// The API, the version and the body of a request frame's content, if it is served.
 pub fn request_parts(content: &[u8]) -> Option<(&'static Api, i16, &[u8])> {
     let prefix = header::parse_prefix(content).ok()?;
-    let api = api::spoken(prefix.key).filter(|api| api.serves(prefix.version))?;
+    let api = api::find(prefix.key).filter(|api| api.serves(prefix.version))?;
     let (_, body) = RequestHeader::parse(api, content).ok()?;
     Some((api, prefix.version, body))
 }
@@ -85,7 +85,7 @@ pub fn response(bytes: &[u8]) {
 pub fn response_parts(bytes: &[u8]) -> Option<(&'static Api, i16, &[u8])> {
     let mut input = Reader::new(bytes);
     let (key, version) = (input.i16().ok()?, input.i16().ok()?);
-    let api = api::spoken(key).filter(|api| api.serves(version))?;
+    let api = api::find(key).filter(|api| api.serves(version))?;
     let (_, body) = header::parse_response(api, version, input.rest()).ok()?;
     Some((api, version, body))
 }

@@ -19,6 +19,7 @@
 //! Absent on purpose: Kafka's state Dead. A group that is deleted is gone, at once.
 
 mod join;
+mod kind;
 mod leave;
 mod member;
 mod rebalance;

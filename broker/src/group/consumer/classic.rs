@@ -139,7 +139,8 @@ impl ConsumerGroup {
         let tombstones = self.tombstones_with_replaced(Some((&replaced.id, &member.id)));
         records.extend(tombstones);
         self.check_batch(&records, at.config)?;
-        let Some(mut downgrade) = self.downgraded(at, &BTreeSet::new(), Some(&member)) else {
+        let Some(mut downgrade) = self.downgraded(at, &BTreeSet::new(), Some(&member), &records)
+        else {
             let message = format!("Cannot downgrade the classic group {}.", self.id);
             return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
         };

@@ -20,11 +20,11 @@ impl ConsumerGroup {
         if ids.is_empty() {
             return Ok(Answer::only(()));
         }
-        if self.becomes_classic_without(at, ids)
-            && let Some(downgrade) = self.downgraded(at, ids, None)
-        {
+        if self.becomes_classic_without(at, ids) {
             let records = self.tombstones();
-            return Ok(Answer { records, response: (), downgrade: Some(downgrade) });
+            if let Some(downgrade) = self.downgraded(at, ids, None, &records) {
+                return Ok(Answer { records, response: (), downgrade: Some(downgrade) });
+            }
         }
         let members: Vec<&Member> = ids.iter().map(|id| &self.members[id]).collect();
         let mut records = Vec::new();
@@ -61,6 +61,11 @@ impl ConsumerGroup {
         }
     }
 
+    /// Whether [`ConsumerGroup::timer`] is to resolve expressions, which may take its time.
+    pub fn is_resolving(&self) -> bool {
+        self.resolving.is_some()
+    }
+
     /// When [`ConsumerGroup::timer`] has something to do next.
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let resolving = self.resolving.as_ref().map(|resolving| resolving.since_ms);
@@ -80,6 +85,11 @@ impl ConsumerGroup {
                 self.timers.set(&id, kind, at.now_ms + RETRY_MS);
                 continue;
             };
+            if fenced.downgrade.is_some() && !done.records.is_empty() {
+                // It may fill a batch, and nothing of it is done yet.
+                self.timers.set(&id, kind, at.now_ms);
+                return done;
+            }
             done.records.extend(fenced.records);
             done.downgrade = fenced.downgrade;
             if done.downgrade.is_some() || is_half_full(&done.records, at) {

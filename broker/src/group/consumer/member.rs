@@ -128,6 +128,12 @@ impl Member {
         self.epoch == LEAVE_GROUP_STATIC_EPOCH
     }
 
+    /// How many bytes it has said in the classic protocol.
+    pub fn classic_bytes(&self) -> usize {
+        let said = self.classic.iter().flat_map(|classic| &classic.supported_protocols);
+        said.map(|protocol| protocol.name.len() + protocol.metadata.len()).sum()
+    }
+
     /// Goes to an epoch, and remembers the one before.
     pub fn enter_epoch(&mut self, epoch: i32) {
         self.previous_epoch = self.epoch;

@@ -117,13 +117,14 @@ impl ConsumerGroup {
     }
 
     /// The classic group of the members that stay, and of one that joins in the place of the
-    /// static member with its instance id. `None` if what members have said cannot be read, or if
-    /// the change is larger than a batch may be.
+    /// static member with its instance id. `ends`: the records that come before it. `None` if what
+    /// members have said cannot be read, or if the change is larger than a batch may be.
     pub(super) fn downgraded(
         &self,
         at: &Context<'_>,
         leaving: &BTreeSet<String>,
         joining: Option<&Member>,
+        ends: &[GroupRecord],
     ) -> Option<Downgrade> {
         let is_replaced =
             |member: &Member| joining.is_some_and(|new| new.instance_id == member.instance_id);
@@ -145,7 +146,7 @@ impl ConsumerGroup {
             let version = consumer_protocol::read_version(metadata).ok()?;
             member.assignment = assignment_bytes(&target, version, at.topics);
         }
-        let ends = super::heartbeat::batch_bytes(&self.tombstones());
+        let ends = super::heartbeat::batch_bytes(ends) + GROUP_BYTES + 2 * self.id.len();
         if ends + members.iter().map(about_bytes).sum::<usize>() > at.config.batch_bytes_max {
             return None;
         }
@@ -160,9 +161,17 @@ impl ConsumerGroup {
     }
 }
 
+/// What a classic group's record takes besides its members and its id.
+const GROUP_BYTES: usize = 256;
+
+/// What a member takes in its group's record, rather more than less: it may lead, and its protocol
+/// may be the group's.
 fn about_bytes(member: &ClassicMember) -> usize {
-    let protocols: usize = member.protocols.iter().map(|protocol| protocol.metadata.len()).sum();
-    let names = member.member_id.len() + member.client_id.len() + member.client_host.len();
+    let protocol = |protocol: &ClassicProtocol| protocol.name.len() + protocol.metadata.len();
+    let protocols: usize = member.protocols.iter().map(protocol).sum();
+    let instance = member.instance_id.as_ref().map_or(0, String::len);
+    let names = 2 * member.member_id.len() + instance;
+    let names = names + member.client_id.len() + member.client_host.len();
     names + protocols + member.assignment.len() + 64
 }
 

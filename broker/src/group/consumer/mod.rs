@@ -84,7 +84,8 @@ pub struct Answer<R> {
 }
 
 impl<R> Answer<R> {
-    fn only(response: R) -> Answer<R> {
+    /// An answer with no records.
+    pub(crate) fn only(response: R) -> Answer<R> {
         Answer { records: Vec::new(), response, downgrade: None }
     }
 }

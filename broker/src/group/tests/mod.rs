@@ -59,6 +59,18 @@ impl TopicsView for Topics {
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         Box::new(self.0.keys().map(String::as_str))
     }
+
+    fn version(&self) -> i64 {
+        self.0.values().map(|(_, count)| i64::from(*count)).sum()
+    }
+
+    fn created_version(&self) -> i64 {
+        self.0.len() as i64
+    }
+
+    fn rack(&self) -> Option<&str> {
+        None
+    }
 }
 
 pub(super) fn uuid(number: u128) -> Uuid {
@@ -92,15 +104,25 @@ pub(super) fn read(config: &GroupConfig, log: &[Entry]) -> Groups {
     groups
 }
 
-/// What the log has of all groups: none for those that are between two generations.
+/// What the log has of the classic groups: none for those that are between two generations.
 pub(super) fn written(groups: &Groups) -> BTreeMap<String, Option<GroupMetadataValue>> {
     let tell = |group: &Group| match group {
         Group::Classic(group) => {
             let told = matches!(group.state().name(), "Empty" | "Stable");
-            (group.id.to_string(), told.then(|| group.written()))
+            Some((group.id.to_string(), told.then(|| group.written())))
         }
+        Group::Consumer(_) => None,
     };
-    groups.groups.values().map(tell).collect()
+    groups.groups.values().filter_map(tell).collect()
+}
+
+/// All that the log has of the consumer groups, in words.
+pub(super) fn written_consumers(groups: &Groups) -> BTreeMap<String, String> {
+    let tell = |group: &Group| match group {
+        Group::Classic(_) => None,
+        Group::Consumer(group) => Some((group.id().to_owned(), group.durable())),
+    };
+    groups.groups.values().filter_map(tell).collect()
 }
 
 /// One partition's groups, alone.
@@ -263,8 +285,10 @@ impl Bench {
     }
 
     pub fn group(&self) -> &ClassicGroup {
-        let Group::Classic(group) = &self.groups.groups["g"];
-        group
+        match &self.groups.groups["g"] {
+            Group::Classic(group) => group,
+            Group::Consumer(_) => panic!("g is a consumer group"),
+        }
     }
 
     pub fn state(&self) -> &'static str {

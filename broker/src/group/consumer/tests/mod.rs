@@ -205,19 +205,25 @@ fn read_back(log: &[GroupRecord]) -> ConsumerGroup {
     group
 }
 
-/// What a restart keeps of a group, in words that can be compared.
-fn durable(group: &ConsumerGroup) -> String {
-    let owners: BTreeMap<_, _> = group.owners.iter().collect();
-    format!(
-        "{:?}",
-        (
-            (group.recorded, group.epoch, group.metadata_hash, group.target_epoch),
-            (group.target_ms, group.has_partition_metadata, &group.members),
-            (&group.target, &group.resolved, &group.static_members, owners),
-            (&group.topics, &group.regexes, &group.assignors),
-            (group.classic_members, &group.classic_protocols, group.bytes),
+impl ConsumerGroup {
+    /// What a restart keeps of a group, in words that can be compared.
+    pub(crate) fn durable(&self) -> String {
+        let owners: BTreeMap<_, _> = self.owners.iter().collect();
+        format!(
+            "{:?}",
+            (
+                (self.recorded, self.epoch, self.metadata_hash, self.target_epoch),
+                (self.target_ms, self.has_partition_metadata, &self.members),
+                (&self.target, &self.resolved, &self.static_members, owners),
+                (&self.topics, &self.regexes, &self.assignors),
+                (self.classic_members, &self.classic_protocols, self.bytes),
+            )
         )
-    )
+    }
+}
+
+fn durable(group: &ConsumerGroup) -> String {
+    group.durable()
 }
 
 /// What kinds of records, in order.

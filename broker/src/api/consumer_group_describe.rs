@@ -1,0 +1,54 @@
+//! ConsumerGroupDescribe · key 69 · v0–1
+//!
+//! v1: which protocol each member speaks (KIP-848, KIP-1099; rule 75).
+
+use ringlog_wire::api::consumer_group_describe::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup,
+};
+use ringlog_wire::error::ErrorCode;
+
+use super::coordinators::IDS_MAX;
+use super::{Outcome, Request, operations};
+use crate::coordinator::{Answer, Ask, Kind};
+use crate::group::{Event, Response};
+use crate::shell::{ShardCore, Shell};
+
+/// Answers a ConsumerGroupDescribe request.
+pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
+    let view = match ConsumerGroupDescribeRequest::decode(request.version, request.body) {
+        Ok(view) => view,
+        Err(error) => return Outcome::malformed(request.api, error),
+    };
+    if view.group_ids.len() > IDS_MAX {
+        return Outcome::Close(format!("ConsumerGroupDescribe names more than {IDS_MAX} groups"));
+    }
+    let to = request.reply_to();
+    let with_operations = view.include_authorized_operations;
+    let ids = view.group_ids.clone();
+    let asks = view.group_ids.into_iter().map(|id| {
+        let asked = id.clone();
+        let event = move |to| Event::ConsumerDescribe { to, group_id: id };
+        (asked, Ask::Group(Box::new(event)))
+    });
+    let asks = asks.collect();
+    let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Vec<_>| {
+        let each = ids.into_iter().zip(answers).map(|(id, answer)| match answer {
+            Ok(Answer::Group(Response::ConsumerDescribe(told))) => told,
+            Ok(_) => unreachable!("a coordinator answers what it is asked"),
+            Err(code) => refused(id, code),
+        });
+        let mut groups: Vec<DescribedGroup> = each.collect();
+        if with_operations {
+            let known = groups.iter_mut().filter(|group| group.error_code.is_none());
+            known.for_each(|group| group.authorized_operations = operations::GROUP);
+        }
+        to.send(shell, core, &ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
+    };
+    shell.coordinate_all(core, Kind::Groups, asks, Box::new(finish));
+    Outcome::Parked
+}
+
+/// One without a coordinator.
+fn refused(group_id: String, error_code: ErrorCode) -> DescribedGroup {
+    DescribedGroup { group_id, error_code, ..DescribedGroup::default() }
+}
