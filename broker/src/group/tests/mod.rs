@@ -1,9 +1,11 @@
 //! What the tests stand on: a clock, topics, ids, a log, and who waits.
 
+mod consumers;
 mod expire;
 mod heartbeat;
 mod join;
 mod limits;
+mod migrate;
 mod offsets;
 mod replay;
 mod sim;
