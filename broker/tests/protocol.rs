@@ -733,19 +733,6 @@ fn rules_27_and_31_sequences_wrap_and_a_pipeline_keeps_its_order() {
     }
 }
 
-#[test]
-fn transactions_are_refused() {
-    let broker = Broker::start();
-    let mut client = broker.client();
-    let topic = client.create("t", 1);
-    let mut request = produce_request(-1, &topic, 0, batch(&[b"v"]));
-    request.transactional_id = Some("tx".into());
-    let response: produce::ProduceResponse = client.call(&produce::API, 9, &request);
-    let code = response.responses[0].partition_responses[0].error_code;
-    assert_eq!(code, ErrorCode::InvalidTxnState);
-    assert_eq!(client.offset_as(4, &topic, 0, -1).offset, 0);
-}
-
 // --- The other host --------------------------------------------------------------------------
 
 #[test]

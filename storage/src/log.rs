@@ -7,8 +7,8 @@
 //!
 //! One file per verb: [`append`](append), [`roll`](roll), [`write`](write) (group commit),
 //! [`settle`](settle) (what an op's end means), [`read`](read), [`time`](time),
-//! [`transactions`](transactions), [`open`](open) and [`scan`](scan) (recovery), [`close`](close), [`truncate`](truncate) (the
-//! end), [`retire`](retire) (the start).
+//! [`transactions`](transactions), [`open`](open) and [`scan`](scan) (recovery), [`close`](close),
+//! [`truncate`](truncate) (the end), [`retire`](retire) (the start).
 //!
 //! Invariants: there is always a last segment, the active one, and it alone is appended to;
 //! segments are dense: each ends where the next begins (a compacted log may have gaps); segments

@@ -77,6 +77,13 @@ type Groups = Vec<(Arc<TopicName>, usize)>;
 /// The topics, and their asks, each with its place.
 type Planned = (Groups, Vec<(FetchAsk, Result<Place, ErrorCode>)>);
 
+/// What is left to be read from files for an entry of a pass.
+enum Cold {
+    Records(ReadPlan<Slice>),
+    /// The records are there: which of them are of aborted transactions.
+    Aborted(aborted::Next),
+}
+
 /// A fetch in progress.
 #[derive(Debug)]
 pub struct PendingFetch {
@@ -91,7 +98,7 @@ pub struct PendingFetch {
     pass: u32,
     bytes_min: usize,
     bytes_max: usize,
-    /// Which records it wants to see; whose reads what is committed is told of aborted transactions.
+    /// Which records it wants to see; one of committed records is told of aborted transactions.
     isolation: Isolation,
     deadline: Instant,
     /// No pass begins before, but for the deadline's.
@@ -321,7 +328,7 @@ impl Shell {
         let (bytes_max, isolation) = (pending.bytes_max, pending.isolation);
         let mut left = bytes_max;
         let mut results = Vec::with_capacity(asks.len());
-        let (mut reads, mut searches) = (Vec::new(), Vec::new());
+        let mut colds = Vec::new();
         let mut remote: Vec<(usize, Vec<FetchAsk>)> = Vec::new();
         let mut found = false;
         for (at, (ask, place)) in asks.iter().enumerate() {
@@ -337,18 +344,14 @@ impl Shell {
                 }
                 place => {
                     let bytes_max = ask.bytes_max.min(left);
-                    let (mut result, read) =
+                    let (result, cold) =
                         self.fetch_partition(ask, place, isolation, bytes_max, !found);
                     left = left.saturating_sub(result.bytes());
-                    found |= result.bytes() > 0 || read.is_some();
-                    if let Some(plan) = read {
-                        left = left.saturating_sub(bytes_at_most(&plan, bytes_max));
-                        let upto = result.readable(isolation);
-                        reads.push((at, ask.offset, upto, bytes_max, place, plan));
-                    } else if let Some(next) = self.add_aborted(ask, place, isolation, &mut result)
-                    {
-                        searches.push((at, ask.offset, place, next));
+                    found |= result.bytes() > 0 || cold.is_some();
+                    if let Some(Cold::Records(plan)) = &cold {
+                        left = left.saturating_sub(bytes_at_most(plan, bytes_max));
                     }
+                    colds.extend(cold.map(|cold| (at, bytes_max, cold)));
                     result
                 }
             };
@@ -358,7 +361,7 @@ impl Shell {
         pending.rests_until = core.now() + rest_after(asks.len(), reader);
         pending.asks = asks;
         pending.results = results;
-        pending.outstanding = reads.len() + remote.len() + searches.len();
+        pending.outstanding = colds.len() + remote.len();
         let session = match reader {
             Reader::Session(session) => Some(session),
             _ => None,
@@ -368,17 +371,34 @@ impl Shell {
             let part = FetchPart { request: key, pass, bytes_max, isolation, session, asks };
             self.post(core, shard, Message::Fetch(part));
         }
-        for (at, from, upto, bytes_max, place, plan) in reads {
-            let Ok(Place::Open(slot)) = place else { continue };
-            let purpose = ReadFor::Fetch { request: key, pass, at, from, upto, bytes_max };
-            self.start_read(core, ColdRead { slot, purpose, plan });
-        }
-        for (at, offset, place, next) in searches {
-            let Ok(Place::Open(slot)) = place else { continue };
-            self.read_aborted(core, (key, pass, at), (offset, slot), next);
+        for (at, bytes_max, cold) in colds {
+            self.begin_cold(core, (key, pass, at), bytes_max, cold);
         }
         if self.fetches.get(key).is_some_and(|p| p.pass == pass && p.outstanding == 0) {
             self.fetch_pass_done(core, key);
+        }
+    }
+
+    /// Reads what an entry of a pass wants from files.
+    fn begin_cold(
+        &mut self,
+        core: &mut ShardCore,
+        (request, pass, at): (Key, u32, usize),
+        bytes_max: usize,
+        cold: Cold,
+    ) {
+        let Some(pending) = self.fetches.get(request).filter(|p| p.pass == pass) else { return };
+        let (ask, place) = pending.asks[at];
+        let (from, upto) = (ask.offset, pending.results[at].readable(pending.isolation));
+        let Ok(Place::Open(slot)) = place else { return };
+        match cold {
+            Cold::Records(plan) => {
+                let purpose = ReadFor::Fetch { request, pass, at, from, upto, bytes_max };
+                self.start_read(core, ColdRead { slot, purpose, plan });
+            }
+            Cold::Aborted(next) => {
+                self.read_aborted(core, (request, pass, at), (from, slot), next);
+            }
         }
     }
 
@@ -390,7 +410,7 @@ impl Shell {
         isolation: Isolation,
         bytes_max: usize,
         min_one: bool,
-    ) -> (Fetched, Option<ReadPlan<Slice>>) {
+    ) -> (Fetched, Option<Cold>) {
         let error = |code| (Fetched::error(ask, code), None);
         let slot = match place {
             Ok(Place::Open(slot)) => slot,
@@ -419,9 +439,10 @@ impl Shell {
             Ok(ReadPlan::Empty) => (result, None),
             Ok(ReadPlan::Memory { slices, .. }) => {
                 result.slices = slices;
-                (result, None)
+                let next = self.add_aborted(ask, place, isolation, &mut result);
+                (result, next.map(Cold::Aborted))
             }
-            Ok(plan) => (result, Some(within_a_read(plan))),
+            Ok(plan) => (result, Some(Cold::Records(within_a_read(plan)))),
             Err(code) => error(code),
         }
     }

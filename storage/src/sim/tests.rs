@@ -31,8 +31,8 @@ fn report(what: &str, figures: &Figures, runs: u64, started: std::time::Duration
         figures;
     println!(
         "{what}: {runs} runs in {:.1} s: {batches} batches, {duplicates} duplicates, \
-         {markers} markers, {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, {ops} ops, \
-         {calls} calls",
+         {markers} markers, {reads} reads, {opens} opens, {crashes} crashes, {faults} faults, \
+         {ops} ops, {calls} calls",
         started.as_secs_f64()
     );
 }
