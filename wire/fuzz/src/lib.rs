@@ -12,7 +12,7 @@
 //! | `request`  | a request frame's content: key i16, version i16, … |
 //! | `response` | key i16, version i16, then a response frame's content |
 //! | `batch`    | record batches, one after the other |
-//! | `records`  | u8: 0 = a metadata record's value follows, n = a control record's of type n - 1; |
+//! | `records`  | u8: 0 = a metadata record's value, n = a control record's of type n - 1; |
 //! |            | [`GROUP`] or [`TRANSACTION`] = u8 key length, key, value of a coordinator's; |
 //! |            | [`SUBSCRIPTION`] or [`ASSIGNMENT`] = a message of the consumer protocol |
 //!

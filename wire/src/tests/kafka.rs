@@ -329,7 +329,6 @@ fn consumer_groups() {
 
 #[test]
 fn consumer_group_members() {
-    let (group_id, member_id) = (text("g"), text("m"));
     let record = |value| GroupRecord::ConsumerGroupMemberMetadata {
         key: ConsumerGroupMemberMetadataKey { group_id: text("g"), member_id: text("m") },
         value: Some(value),
@@ -364,6 +363,11 @@ fn consumer_group_members() {
         "000500016700016d",
         "00000269000263032f680104742e2affffffff00010011010000afc8020672616e67650301020000",
     );
+}
+
+#[test]
+fn consumer_group_assignments() {
+    let (group_id, member_id) = (text("g"), text("m"));
     let topic = TopicPartition { topic_id: ID, partitions: vec![0, 258] };
     let target = GroupRecord::ConsumerGroupTargetAssignmentMember {
         key: ConsumerGroupTargetAssignmentMemberKey {
@@ -430,8 +434,8 @@ fn transactional_ids() {
     };
     let record = |value| TransactionRecord::TransactionLog { key: key.clone(), value: Some(value) };
     let key_bytes = hex("0000000178");
-    let bytes_of_old = "0000000000000000010200030000ea6001000000010001740000000200000000000000020000\
-                        0000000007d000000000000003e8";
+    let bytes_of_old = "0000000000000000010200030000ea60010000000100017400000002000000000000000200\
+                        000000000007d000000000000003e8";
     let read = TransactionRecord::decode(&key_bytes, Some(&hex(bytes_of_old)));
     assert_eq!(read, Ok(record(old)));
     let written = [
@@ -460,8 +464,8 @@ fn transaction_markers() {
         coordinator_epoch: 258,
         timestamp: 1000,
     };
-    let commit = "000000000000000000000042ffffffff023e95d43100300000000000000000000003e8000000000000\
-                  03e800000000000001010003ffffffff000000012000000008000000010c00000000010200";
+    let commit = "000000000000000000000042ffffffff023e95d43100300000000000000000000003e80000000000\
+                  0003e800000000000001010003ffffffff000000012000000008000000010c00000000010200";
     let abort = "000000000000000000000042ffffffff02caab027900300000000000000000000003e8000000000000\
                  03e800000000000001010003ffffffff000000012000000008000000000c00000000010200";
     for (end, bytes) in [(end, commit), (TransactionEnd { committed: false, ..end }, abort)] {
