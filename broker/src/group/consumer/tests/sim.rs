@@ -309,8 +309,10 @@ impl Sim {
         assert_eq!(group.state(), GroupState::Stable, "{:?}", group.members());
         assert_eq!(group.members().len(), living.len(), "who lives is in the group");
         for actor in living {
-            let member = &group.members()[&actor.id];
-            let target = pairs(group.target()[&actor.id].iter());
+            let member = group.members().get(&actor.id);
+            let member = member.unwrap_or_else(|| panic!("{actor:?} in {:?}", group.members()));
+            // There is none before the group's first epoch after its beginning.
+            let target = pairs(group.target().get(&actor.id).into_iter().flatten());
             let assigned: Owned = member
                 .assigned
                 .iter()
