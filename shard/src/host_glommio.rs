@@ -84,12 +84,14 @@ async fn sleep<S: Service>(
     shard.core.ring.submit(Wait::No)?;
     if shard.fall_asleep() {
         let mut timer = shard.patience().map(Timer::new);
-        let woken = poll_fn(|cx| {
-            let over = timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready());
-            match bell.poll_readable(cx, registration) {
-                Poll::Pending if over => Poll::Ready(Ok(false)),
-                rung => rung.map_ok(|()| true),
-            }
+        // The bell first: each look at a timer that is not over adds an entry to glommio's wheel,
+        // and only the last one is taken out with the timer.
+        let woken = poll_fn(|cx| match bell.poll_readable(cx, registration) {
+            Poll::Pending => match timer.as_mut().map(|timer| Pin::new(timer).poll(cx)) {
+                Some(Poll::Ready(_)) => Poll::Ready(Ok(false)),
+                Some(Poll::Pending) | None => Poll::Pending,
+            },
+            rung => rung.map_ok(|()| true),
         });
         let woken = woken.await;
         shard.wake_up();

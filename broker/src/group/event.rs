@@ -1,0 +1,202 @@
+//! What comes in, and what goes out.
+
+use ringlog_wire::Uuid;
+use ringlog_wire::api::delete_groups::DeletableGroupResult;
+use ringlog_wire::api::describe_groups::DescribedGroup;
+use ringlog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use ringlog_wire::api::join_group::{JoinGroupRequest, JoinGroupResponse};
+use ringlog_wire::api::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+use ringlog_wire::api::list_groups::{ListGroupsRequest, ListGroupsResponse};
+use ringlog_wire::api::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+use ringlog_wire::api::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+use ringlog_wire::api::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchResponseGroup};
+use ringlog_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use ringlog_wire::api::txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
+
+use super::records::GroupRecord;
+use crate::coordinator::Ticket;
+
+/// Who sent a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The header's client id; empty for null.
+    pub id: String,
+    /// The address as Kafka writes it: a slash and the IP address.
+    pub host: String,
+}
+
+/// A topic that is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedTopic {
+    /// Its name.
+    pub name: String,
+    /// Its id; offsets that were committed for another topic of this name stay.
+    pub id: Uuid,
+}
+
+/// What happens to the groups of a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// JoinGroup.
+    Join {
+        /// Who waits.
+        to: Ticket,
+        /// Who asks.
+        client: Client,
+        /// The request's version.
+        version: i16,
+        /// The request.
+        request: JoinGroupRequest,
+    },
+    /// SyncGroup.
+    Sync {
+        /// Who waits.
+        to: Ticket,
+        /// The request.
+        request: SyncGroupRequest,
+    },
+    /// Heartbeat.
+    Heartbeat {
+        /// Who waits.
+        to: Ticket,
+        /// The request.
+        request: HeartbeatRequest,
+    },
+    /// LeaveGroup.
+    Leave {
+        /// Who waits.
+        to: Ticket,
+        /// The request's version: up to 2 the request names one member.
+        version: i16,
+        /// The request.
+        request: LeaveGroupRequest,
+    },
+    /// OffsetCommit.
+    Commit {
+        /// Who waits.
+        to: Ticket,
+        /// The request's version.
+        version: i16,
+        /// The request.
+        request: OffsetCommitRequest,
+    },
+    /// TxnOffsetCommit of a producer that the partition's log would take: the runtime has checked
+    /// its epoch and its transaction, because what is decided here is not taken back.
+    TxnCommit {
+        /// Who waits.
+        to: Ticket,
+        /// The request's version.
+        version: i16,
+        /// The request.
+        request: TxnOffsetCommitRequest,
+    },
+    /// One group of an OffsetFetch.
+    Fetch {
+        /// Who waits.
+        to: Ticket,
+        /// The request's version.
+        version: i16,
+        /// Offsets in open transactions are UNSTABLE_OFFSET_COMMIT.
+        require_stable: bool,
+        /// The group, and its topics; null is all.
+        group: OffsetFetchRequestGroup,
+    },
+    /// ListGroups.
+    List {
+        /// Who waits.
+        to: Ticket,
+        /// The request.
+        request: ListGroupsRequest,
+    },
+    /// One group of a DescribeGroups.
+    Describe {
+        /// Who waits.
+        to: Ticket,
+        /// The request's version: from 6 an unknown group is an error.
+        version: i16,
+        /// The group.
+        group_id: String,
+    },
+    /// One group of a DeleteGroups.
+    Delete {
+        /// Who waits.
+        to: Ticket,
+        /// The group.
+        group_id: String,
+    },
+    /// OffsetDelete.
+    DeleteOffsets {
+        /// Who waits.
+        to: Ticket,
+        /// The request.
+        request: OffsetDeleteRequest,
+    },
+    /// A marker is written to the partition's log; nobody waits here.
+    EndTransaction {
+        /// The producer.
+        producer_id: i64,
+        /// Its epoch.
+        producer_epoch: i16,
+        /// Commit, or abort.
+        committed: bool,
+    },
+    /// Topics were deleted: so are their offsets.
+    TopicsDeleted(Vec<DeletedTopic>),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// To JoinGroup.
+    Join(JoinGroupResponse),
+    /// To SyncGroup.
+    Sync(SyncGroupResponse),
+    /// To Heartbeat.
+    Heartbeat(HeartbeatResponse),
+    /// To LeaveGroup.
+    Leave(LeaveGroupResponse),
+    /// To OffsetCommit.
+    Commit(OffsetCommitResponse),
+    /// To TxnOffsetCommit.
+    TxnCommit(TxnOffsetCommitResponse),
+    /// To one group of an OffsetFetch.
+    Fetch(OffsetFetchResponseGroup),
+    /// To ListGroups.
+    List(ListGroupsResponse),
+    /// To one group of a DescribeGroups.
+    Describe(DescribedGroup),
+    /// To one group of a DeleteGroups.
+    Delete(DeletableGroupResult),
+    /// To OffsetDelete.
+    DeleteOffsets(OffsetDeleteResponse),
+}
+
+/// What the runtime does once the records are durable, and all records before them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Answers a request.
+    Reply {
+        /// Who waits.
+        to: Ticket,
+        /// The answer.
+        response: Response,
+    },
+}
+
+/// What a step decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// For the log, as one batch; often none.
+    pub records: Vec<GroupRecord>,
+    /// The records are a transaction's, of this producer id and epoch.
+    pub transactional: Option<(i64, i16)>,
+    /// For afterwards, in this order.
+    pub commands: Vec<Command>,
+}
+
+impl Output {
+    /// Answers a request.
+    pub(crate) fn reply(&mut self, to: Ticket, response: Response) {
+        self.commands.push(Command::Reply { to, response });
+    }
+}
