@@ -17,7 +17,7 @@ use ringlog_wire::api::consumer_group_heartbeat::{
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::classic::{ClassicGroup, Turn};
-use super::consumer::{self, Answer, ConsumerGroup, Context, Downgrade, Member, Refusal};
+use super::consumer::{Answer, ConsumerGroup, Context, Downgrade, Member, Refusal};
 use super::event::{Client, Output};
 use super::kind::{AnyGroup, Group};
 use super::records::{self, GroupRecord};
@@ -99,12 +99,9 @@ impl Groups {
         }
         let joins = request.member_epoch == EPOCH_JOIN;
         match self.groups.get(id.as_str()) {
-            Some(Group::Consumer(_)) => {
-                let client = consumer::Client { id: &client.id, host: &client.host };
-                Ok(self.on_consumer(now, id, out, |group, at| {
-                    group.heartbeat(at, client, *version, request, ids)
-                }))
-            }
+            Some(Group::Consumer(_)) => Ok(self.on_consumer(now, id, out, |group, at| {
+                group.heartbeat(at, client, *version, request, ids)
+            })),
             _ if joins => self.begin_consumers(now, beat, ids, out),
             Some(Group::Classic(_)) => {
                 Err(not_found(format!("Group {id} is not a consumer group.")))
@@ -164,7 +161,6 @@ impl Groups {
             Some(group) => (ConsumerGroup::new(id), group.any().tombstones()),
             None => (ConsumerGroup::new(id), Vec::new()),
         };
-        let client = consumer::Client { id: &client.id, host: &client.host };
         let answer = group.heartbeat(&at, client, *version, request, ids);
         if !answer.response.error_code.is_none() {
             return Ok(answer.response);

@@ -65,6 +65,7 @@ pub(crate) trait AnyGroup {
 }
 
 /// A group.
+#[allow(clippy::large_enum_variant, reason = "most groups are classic: a box for each costs more")]
 #[derive(Debug)]
 pub(crate) enum Group {
     /// Of the classic protocol, or of nobody who only commits.

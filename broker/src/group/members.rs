@@ -11,7 +11,7 @@ use ringlog_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_wire::{ErrorCode, Uuid};
 
 use super::classic::{self, ClassicGroup, Joining, Turn};
-use super::consumer::{self, Answer, ConsumerGroup, Context, Member};
+use super::consumer::{Answer, ConsumerGroup, Context, Member};
 use super::event::{Output, Response};
 use super::kind::Group;
 use super::{Groups, Now, records};
@@ -78,9 +78,8 @@ impl Groups {
         out: &mut Output,
     ) {
         let Joining { to, client, version, request } = asks;
-        let client = consumer::Client { id: &client.id, host: &client.host };
         let join = |group: &mut ConsumerGroup, at: &Context<'_>| {
-            group.classic_join(at, client, version, &request, ids).unwrap_or_else(|refusal| {
+            group.classic_join(at, &client, version, &request, ids).unwrap_or_else(|refusal| {
                 let member_id = request.member_id.clone();
                 let error_code = refusal.code;
                 Answer::only(JoinGroupResponse { member_id, error_code, ..Default::default() })

@@ -26,7 +26,7 @@ const MEMBER_ID_REQUIRED_VERSION: i16 = 4;
 /// A classic member's join, read.
 struct Join<'a> {
     request: &'a JoinGroupRequest,
-    client: Client<'a>,
+    client: &'a Client,
     subscription: ConsumerProtocolSubscription,
     owned: Vec<TopicPartitions>,
     rebalance_timeout_ms: i32,
@@ -39,7 +39,7 @@ impl ConsumerGroup {
     pub fn classic_join(
         &mut self,
         at: &Context<'_>,
-        client: Client<'_>,
+        client: &Client,
         version: i16,
         request: &JoinGroupRequest,
         ids: &mut dyn FnMut() -> Uuid,
@@ -283,7 +283,7 @@ impl ConsumerGroup {
 
 fn read_join<'a>(
     at: &Context<'_>,
-    client: Client<'a>,
+    client: &'a Client,
     request: &'a JoinGroupRequest,
 ) -> Result<Join<'a>, Refusal> {
     let metadata = request.protocols.first().map_or(&[][..], |protocol| &protocol.metadata);
@@ -314,8 +314,8 @@ fn joined(before: &Member, join: &Join<'_>) -> Member {
     member.rebalance_timeout_ms = join.rebalance_timeout_ms;
     member.topics = join.subscription.topics.iter().cloned().collect();
     member.regex = Some(String::new());
-    member.client_id = join.client.id.to_string();
-    member.client_host = join.client.host.to_string();
+    member.client_id = join.client.id.clone();
+    member.client_host = join.client.host.clone();
     let protocols = join.request.protocols.iter().map(|protocol| ClassicProtocol {
         name: protocol.name.clone(),
         metadata: protocol.metadata.clone(),

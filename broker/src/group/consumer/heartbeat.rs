@@ -66,7 +66,7 @@ impl ConsumerGroup {
     pub fn heartbeat(
         &mut self,
         at: &Context<'_>,
-        client: Client<'_>,
+        client: &Client,
         version: i16,
         request: &ConsumerGroupHeartbeatRequest,
         ids: &mut dyn FnMut() -> Uuid,
@@ -90,7 +90,7 @@ impl ConsumerGroup {
     fn stay(
         &mut self,
         at: &Context<'_>,
-        client: Client<'_>,
+        client: &Client,
         request: &ConsumerGroupHeartbeatRequest,
         ids: &mut dyn FnMut() -> Uuid,
     ) -> Result<Answer<ConsumerGroupHeartbeatResponse>, Refusal> {
@@ -353,7 +353,7 @@ fn gone_for_a_while(member: &Member) -> Member {
     gone
 }
 
-fn updated(before: &Member, client: Client<'_>, request: &ConsumerGroupHeartbeatRequest) -> Member {
+fn updated(before: &Member, client: &Client, request: &ConsumerGroupHeartbeatRequest) -> Member {
     let mut member = before.clone();
     let or_before = |said: &Option<String>, before: Option<String>| said.clone().or(before);
     member.instance_id = or_before(&request.instance_id, member.instance_id);
@@ -366,8 +366,8 @@ fn updated(before: &Member, client: Client<'_>, request: &ConsumerGroupHeartbeat
     if let Some(topics) = &request.subscribed_topic_names {
         member.topics = topics.iter().cloned().collect();
     }
-    member.client_id = client.id.to_string();
-    member.client_host = client.host.to_string();
+    member.client_id = client.id.clone();
+    member.client_host = client.host.clone();
     member.classic = None;
     member
 }

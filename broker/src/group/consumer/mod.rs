@@ -48,6 +48,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ringlog_wire::records::group::GroupRecord;
 use ringlog_wire::{ErrorCode, Uuid};
 
+use super::Client;
 use super::assignor::Partitions;
 use timers::Timers;
 
@@ -88,15 +89,6 @@ impl<R> Answer<R> {
     pub(crate) fn only(response: R) -> Answer<R> {
         Answer { records: Vec::new(), response, downgrade: None }
     }
-}
-
-/// Who sends a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
-    /// The client id; empty for none.
-    pub id: &'a str,
-    /// The address, as Java prints it: "/127.0.0.1".
-    pub host: &'a str,
 }
 
 /// What an expression stood for when it was last resolved.

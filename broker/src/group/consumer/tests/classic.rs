@@ -44,6 +44,9 @@ fn classic(member: &str, topics: &[&str], owned: &[(&str, &[i32])]) -> JoinGroup
     }
 }
 
+/// What is wrong with a join, and how it becomes so.
+type Edit = (&'static str, fn(&mut JoinGroupRequest));
+
 impl Desk {
     /// A classic member joins; what the group says, and what it becomes.
     fn classic(
@@ -52,7 +55,7 @@ impl Desk {
     ) -> Result<(JoinGroupResponse, Option<Downgrade>), Refusal> {
         let mut refused = None;
         let answer = self.step(|group, at, ids| {
-            group.classic_join(at, CLIENT, 9, request, ids).unwrap_or_else(|refusal| {
+            group.classic_join(at, &client(), 9, request, ids).unwrap_or_else(|refusal| {
                 refused = Some(refusal);
                 Answer { records: vec![], response: Default::default(), downgrade: None }
             })
@@ -143,7 +146,7 @@ fn rule_75_a_classic_member_joins_syncs_and_is_asked_to_join_again() {
 fn rule_75_classic_joins_that_do_not_fit_are_refused() {
     let mut desk = Desk::new();
     desk.good(&join("m", &["a"]));
-    let edits: &[(&str, fn(&mut JoinGroupRequest))] = &[
+    let edits: &[Edit] = &[
         ("connect", |r| r.protocol_type = "connect".to_string()),
         ("no protocols", |r| r.protocols.clear()),
         ("malformed", |r| r.protocols[0].metadata = vec![0]),

@@ -41,7 +41,7 @@ fn rule_75_who_leaves_makes_room() {
     desk.good(&join("m", &["a"]));
     desk.good(&join("n", &["a"]));
     let request = alive("m", -1);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     assert_eq!(kinds(&answer.records), ["-current", "-target", "-member", "epoch"]);
     assert_eq!((answer.response.member_epoch, answer.response.assignment), (-1, None));
     assert_eq!(desk.group.state(), GroupState::Assigning);
@@ -201,7 +201,7 @@ fn rule_76_a_record_of_kafka_4_0_is_ended() {
     desk.log.push(GroupRecord::ConsumerGroupPartitionMetadata { key, value });
     desk.group = read_back(&desk.log);
     let request = alive("m", 2);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     assert_eq!(kinds(&answer.records), ["-partitions"]);
     assert_eq!(desk.good(&request).assignment, None);
 }

@@ -4,10 +4,13 @@ use super::*;
 use crate::group::assignor::Assignor;
 use crate::group::consumer::GroupState;
 
+/// What a heartbeat is refused for, and how it becomes so.
+type Edit = (&'static str, fn(&mut ConsumerGroupHeartbeatRequest));
+
 #[test]
 fn rule_75_malformed_heartbeats_are_refused() {
     let base = || join("m", &["a"]);
-    let edits: &[(&str, fn(&mut ConsumerGroupHeartbeatRequest))] = &[
+    let edits: &[Edit] = &[
         ("MemberId can't be empty.", |r| r.member_id = " ".to_string()),
         ("GroupId can't be empty.", |r| r.group_id = String::new()),
         ("InstanceId can't be empty.", |r| r.instance_id = Some(String::new())),
@@ -44,7 +47,7 @@ fn rule_75_malformed_heartbeats_are_refused() {
 fn rule_75_version_0_gets_its_member_id_from_the_broker() {
     let mut desk = Desk::new();
     let request = join("", &["a"]);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 0, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 0, &request, ids));
     assert_eq!(answer.response.error_code, ErrorCode::None);
     assert_eq!(answer.response.member_id, Some(Uuid([1; 16]).to_string()));
     assert!(desk.group.members().contains_key(&Uuid([1; 16]).to_string()));
@@ -54,7 +57,7 @@ fn rule_75_version_0_gets_its_member_id_from_the_broker() {
 fn rule_75_a_join_writes_kafkas_records_and_is_answered_in_full() {
     let mut desk = Desk::new();
     let request = join("m", &["a", "b"]);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     assert_eq!(kinds(&answer.records), ["member", "epoch", "target", "target epoch", "current"]);
     let expected = desk.list(&[("a", &[0, 1, 2, 3]), ("b", &[0, 1])]);
     let response = answer.response;

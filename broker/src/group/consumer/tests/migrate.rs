@@ -35,6 +35,9 @@ fn classic_group(members: Vec<ClassicMember>) -> ClassicSnapshot {
     }
 }
 
+/// Why a group stays classic, and how it becomes so.
+type Edit = (&'static str, fn(&mut Desk, &mut ClassicSnapshot));
+
 impl Desk {
     fn upgrade(&mut self, classic: &ClassicSnapshot) -> Result<(), Refusal> {
         let at = Context { now_ms: self.now_ms, topics: &self.world, config: &self.config };
@@ -63,7 +66,7 @@ fn rule_75_an_upgrade_keeps_what_members_have() {
 
     // When it has gone, the others are a classic group again.
     let request = alive("m", -1);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     let downgrade = answer.downgrade.expect("only classic members are left");
     assert!(downgrade.rebalance);
     assert_eq!(downgrade.group.generation, 6);
@@ -89,7 +92,7 @@ fn rule_75_a_silent_last_member_downgrades_too() {
 #[test]
 fn rule_75_groups_that_cannot_become_consumer_groups() {
     let ok = || classic_group(vec![member("x", &[0, 1]), member("y", &[2, 3])]);
-    let cases: &[(&str, fn(&mut Desk, &mut ClassicSnapshot))] = &[
+    let cases: &[Edit] = &[
         ("online upgrade is disabled.", |desk, _| {
             desk.config.migration_policy = MigrationPolicy::Downgrade;
         }),
@@ -141,7 +144,7 @@ fn rule_75_without_the_policy_the_group_stays() {
     desk.good(&join("m", &["a"]));
     desk.config.migration_policy = MigrationPolicy::Upgrade;
     let request = alive("m", -1);
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     assert_eq!(answer.downgrade, None);
     assert_eq!(desk.group.members().len(), 1);
 }

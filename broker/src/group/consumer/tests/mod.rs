@@ -76,7 +76,9 @@ impl TopicsView for World {
     }
 }
 
-const CLIENT: Client<'static> = Client { id: "client", host: "/127.0.0.1" };
+fn client() -> Client {
+    Client { id: "client".to_string(), host: "/127.0.0.1".to_string() }
+}
 
 /// One group and what is around it.
 struct Desk {
@@ -131,7 +133,7 @@ impl Desk {
     }
 
     fn beat(&mut self, request: &ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
-        let answer = self.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, request, ids));
+        let answer = self.step(|group, at, ids| group.heartbeat(at, &client(), 1, request, ids));
         assert!(answer.downgrade.is_none(), "the group stays a consumer group");
         answer.response
     }

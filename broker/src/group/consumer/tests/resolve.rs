@@ -15,7 +15,7 @@ fn regex_join(member: &str, regex: &str) -> ConsumerGroupHeartbeatRequest {
 fn rule_75_the_broker_resolves_expressions() {
     let mut desk = Desk::new();
     let request = regex_join("m", "a|x.*");
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     // Until it is resolved, the expression stands for nothing, and the group stays in epoch 1.
     assert_eq!(kinds(&answer.records), ["member", "current"]);
     assert_eq!((answer.response.member_epoch, assigned(&answer.response)), (1, Vec::new()));
@@ -65,7 +65,7 @@ fn rule_75_expressions_change_and_go_with_their_last_member() {
     desk.now_ms += 20_000;
     let mut request = alive("m", 2);
     request.subscribed_topic_regex = Some("b".to_string());
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     assert_eq!(kinds(&answer.records), ["member", "-regex", "current"]);
     assert_eq!(assigned(&answer.response), Vec::new());
     assert_eq!(kinds(&desk.timer()), ["regex", "epoch"]);
@@ -79,7 +79,8 @@ fn rule_75_expressions_change_and_go_with_their_last_member() {
     desk.good(&owning("m", 3, Vec::new()));
     desk.good(&regex_join("n", "b"));
     desk.now_ms += 20_000;
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &alive("n", -1), ids));
+    let answer =
+        desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &alive("n", -1), ids));
     assert_eq!(kinds(&answer.records), ["-current", "-target", "-member", "-regex", "epoch"]);
 }
 

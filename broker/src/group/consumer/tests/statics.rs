@@ -34,7 +34,7 @@ fn rule_75_a_static_member_comes_back_to_its_partitions() {
     assert_eq!(desk.group.epoch(), 2, "nothing is rebalanced");
 
     let request = static_join("n", "i");
-    let answer = desk.step(|group, at, ids| group.heartbeat(at, CLIENT, 1, &request, ids));
+    let answer = desk.step(|group, at, ids| group.heartbeat(at, &client(), 1, &request, ids));
     let expected = ["-current", "-target", "-member", "member", "target", "current", "current"];
     assert_eq!(kinds(&answer.records), expected);
     assert_eq!(assigned(&answer.response), first);
