@@ -1,5 +1,6 @@
 //! What the tests stand on: a clock, topics, ids, a log, and who waits.
 
+mod both;
 mod consumers;
 mod expire;
 mod heartbeat;
