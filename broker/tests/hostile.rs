@@ -108,6 +108,25 @@ fn empty_frame(api: &Api, version: i16) -> Vec<u8> {
         describe_producers DescribeProducersRequest
         list_config_resources ListConfigResourcesRequest
         describe_topic_partitions DescribeTopicPartitionsRequest
+        offset_commit OffsetCommitRequest
+        offset_fetch OffsetFetchRequest
+        join_group JoinGroupRequest
+        heartbeat HeartbeatRequest
+        leave_group LeaveGroupRequest
+        sync_group SyncGroupRequest
+        describe_groups DescribeGroupsRequest
+        list_groups ListGroupsRequest
+        add_partitions_to_txn AddPartitionsToTxnRequest
+        add_offsets_to_txn AddOffsetsToTxnRequest
+        end_txn EndTxnRequest
+        write_txn_markers WriteTxnMarkersRequest
+        txn_offset_commit TxnOffsetCommitRequest
+        delete_groups DeleteGroupsRequest
+        offset_delete OffsetDeleteRequest
+        describe_transactions DescribeTransactionsRequest
+        list_transactions ListTransactionsRequest
+        consumer_group_heartbeat ConsumerGroupHeartbeatRequest
+        consumer_group_describe ConsumerGroupDescribeRequest
     }
 }
 

@@ -154,8 +154,8 @@ impl Shell {
         self.asks_done(core, key, 1);
     }
 
-    /// The same as [`Shell::ask`], and one answer more is to come by [`Message::Answers`], under the entry behind the
-    /// last question.
+    /// The same as [`Shell::ask`], and one answer more is to come by [`Message::Answers`], under
+    /// the entry behind the last question.
     pub(crate) fn ask_and_wait(
         &mut self,
         core: &mut ShardCore,

@@ -8,8 +8,8 @@ use ringlog_wire::api::update_features::UpdateFeaturesResponse;
 use ringlog_wire::error::ErrorCode;
 
 use super::{PendingControl, alter_configs, find_coordinator, init_producer_id, metadata};
-use crate::metadata::Reply;
 use crate::metadata::alter::Refusal;
+use crate::metadata::{ProducerIds, Reply};
 use crate::shell::{ControlAnswer, ShardCore, Shell};
 use crate::slab::Key;
 
@@ -26,12 +26,7 @@ impl Shell {
                 find_coordinator::created(self, core, to, request);
             }
             Some(PendingControl::ProducerIds) => {
-                let ids = match answer {
-                    Ok(Reply::ProducerIds(ids)) => ids,
-                    Ok(_) => Err(ErrorCode::UnknownServerError),
-                    Err(code) => Err(code),
-                };
-                init_producer_id::ids_came(self, core, ids);
+                init_producer_id::ids_came(self, core, answer.and_then(ids_of));
             }
             Some(PendingControl::CreateTopics(to, names)) => {
                 let response = match answer {
@@ -86,6 +81,13 @@ impl Shell {
                 to.send(self, core, &response);
             }
         }
+    }
+}
+
+fn ids_of(reply: Reply) -> Result<ProducerIds, ErrorCode> {
+    match reply {
+        Reply::ProducerIds(ids) => ids,
+        _ => Err(ErrorCode::UnknownServerError),
     }
 }
 
