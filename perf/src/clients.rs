@@ -9,6 +9,7 @@
 mod answers;
 mod install;
 mod kcat;
+mod kcat_group;
 mod program;
 mod report;
 

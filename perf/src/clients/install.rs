@@ -188,11 +188,11 @@ impl Workshop<'_> {
 
     /// Kafka's own command line classes, from the jars of the peer itself.
     fn kafka_cli(&self) -> Made {
-        let source = self.sources.join("kafka-cli/KafkaCli.java");
+        let sources = files_in(&self.sources.join("kafka-cli"))?;
         let libraries = self.kafka.class_path();
-        let folder = self.made_from("kafka-cli", std::slice::from_ref(&source), |folder| {
+        let folder = self.made_from("kafka-cli", &sources, |folder| {
             let mut compiler = Command::new("javac");
-            compiler.args(["-cp", &libraries, "-d"]).arg(folder).arg(&source);
+            compiler.args(["-cp", &libraries, "-d"]).arg(folder).args(&sources);
             process::output_of(&mut compiler).map(drop)
         })?;
         let mut command = JVM.map(String::from).to_vec();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::kcat_group;
 use super::program::{CHECKS, Line, Outcome, Said, Visit, failed};
 use crate::Failure;
 use crate::kafka::Kafka;
@@ -74,6 +75,7 @@ impl Kcat<'_> {
             ("admin", "describe") => self.describe(&topic)?,
             ("admin", "offsets") => self.offsets(&topic)?,
             ("admin", "cluster") => self.cluster()?,
+            ("groups", _) => self.group(&topic)?,
             ("admin", _) | ("errors", "exists" | "bad-config" | "bad-partitions") => {
                 return Ok(Found::Absent("kcat makes and changes no topics"));
             }
@@ -226,6 +228,20 @@ impl Kcat<'_> {
             offsets.push(read.split(' ').next().unwrap_or("").to_string());
         }
         Ok(format!("beginning: {}, -1: {}, end: {:?}", offsets[0], offsets[1], offsets[2]))
+    }
+
+    fn group(&self, topic: &str) -> Result<String, Failure> {
+        self.made(topic, kcat_group::PARTITIONS, "retention.ms=-1")?;
+        let send = |number: usize| {
+            for partition in 0..kcat_group::PARTITIONS {
+                let text = format!("{number}\n");
+                self.produce(topic, &["-p", &partition.to_string(), "-l"], text.as_bytes())?;
+            }
+            Ok(())
+        };
+        let address = self.visit.address.to_string();
+        let folder = self.visit.folder;
+        kcat_group::Flow { address: &address, topic, folder, send: &send }.play()
     }
 
     fn shown(&self, topic: &str) -> Result<Value, Failure> {

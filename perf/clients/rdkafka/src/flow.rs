@@ -136,7 +136,12 @@ pub struct Member {
 }
 
 impl Member {
-    fn start(name: &str, ledger: &Arc<Mutex<Ledger>>, config: ClientConfig, topics: &[String]) -> Self {
+    fn start(
+        name: &str,
+        ledger: &Arc<Mutex<Ledger>>,
+        config: ClientConfig,
+        topics: &[String],
+    ) -> Self {
         let watcher = Watcher { name: name.to_string(), ledger: Arc::clone(ledger) };
         let is_leaving = Arc::new(AtomicBool::new(false));
         let (leaving, topics) = (Arc::clone(&is_leaving), topics.to_vec());

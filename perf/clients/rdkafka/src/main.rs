@@ -81,13 +81,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks = [
-        records::CHECKS,
-        admin::CHECKS,
-        failures::CHECKS,
-        groups::CHECKS,
-        transactions::CHECKS,
-    ];
+    let checks =
+        [records::CHECKS, admin::CHECKS, failures::CHECKS, groups::CHECKS, transactions::CHECKS];
     for check in checks.concat() {
         if chosen.is_empty() || chosen.contains(&check.name) {
             run(&check, &broker);
