@@ -162,7 +162,8 @@ final class GroupsCli {
             cli.check("kafka-transactions/abort", 0, KafkaCli::text, "", TRANSACTIONS, "abort",
                     "--topic", topic, "--partition", "0", "--start-offset", start);
             cli.check("kafka-transactions/forceTerminateTransaction", 0, KafkaCli::text, "",
-                    TRANSACTIONS, "forceTerminateTransaction", "--transactional-id", name);
+                    TRANSACTIONS, "forceTerminateTransaction", "--transactionalId", name);
+            cli.await("CompleteAbort");
             cli.check("kafka-transactions/describe-ended", 0, GroupsCli::transaction, "",
                     TRANSACTIONS, "describe", "--transactional-id", name);
             producer.close(Duration.ZERO);
@@ -212,6 +213,6 @@ final class GroupsCli {
 
     /** Without ids and times. */
     private static String transaction(String text) {
-        return transactionList(text).replaceAll("\\d{4}-\\d\\d-\\S+", "TIME");
+        return transactionList(text).replaceAll("\\d+ P-", "N P-").replaceAll("\\d{4}-\\d\\d-\\S+", "TIME");
     }
 }

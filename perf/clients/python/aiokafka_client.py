@@ -124,6 +124,8 @@ class Aiokafka(common.Client):
     # It cannot encode them.
     has_null_headers = False
     has_creating_description = True
+    # It joins again, so that two of one name fence each other for ever.
+    heeds_fencing = False
 
     def __init__(self, bootstrap):
         self.runner = asyncio.Runner()

@@ -46,6 +46,8 @@ class Client:
     has_null_headers = True
     # Whether its description of a topic asks the broker to create what is unknown.
     has_creating_description = False
+    # Whether a static member that is fenced by another of its name gives up.
+    heeds_fencing = True
 
     def create(self, topic, partitions, configs=None, validate_only=False):
         """Makes a topic; raises the client's own error when the broker refuses."""

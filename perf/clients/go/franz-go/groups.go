@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -144,12 +145,10 @@ func (m *member) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		polling, done := context.WithTimeout(ctx, 100*time.Millisecond)
 		fetches := m.client.PollRecords(polling, 50)
-		done()
 		for _, failed := range fetches.Errors() {
-			if polling.Err() == nil {
+			if !errors.Is(failed.Err, polling.Err()) {
 				m.fail(failed.Err)
-				cancelled(m)
-				return
+				m.cancel()
 			}
 		}
 		for _, record := range fetches.Records() {
@@ -159,15 +158,10 @@ func (m *member) run(ctx context.Context) {
 		// What a rebalance hinders is taken again by whoever owns the partitions then.
 		_ = m.client.CommitUncommittedOffsets(ctx)
 		m.client.AllowRebalance()
+		done()
 	}
 	m.client.CloseAllowingRebalance()
 	m.ledger.Left(m.name)
-}
-
-// cancelled lets go of what a member has that failed.
-func cancelled(m *member) {
-	m.ledger.Left(m.name)
-	m.client.CloseAllowingRebalance()
 }
 
 func (m *member) fail(err error) {

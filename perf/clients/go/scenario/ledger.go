@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -89,6 +90,10 @@ func (l *Ledger) Left(member string) {
 func (l *Ledger) Took(member string, place Place, offset int64) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	if l.taken[place] == nil {
+		l.taken[place] = map[int64]bool{}
+	}
+	l.taken[place][offset] = true
 	if l.zombies[member] {
 		return
 	}
@@ -96,18 +101,16 @@ func (l *Ledger) Took(member string, place Place, offset int64) {
 		l.complain("%s took of %v, which is not its own", member, place)
 	}
 	l.served[place] = true
-	if l.taken[place] == nil {
-		l.taken[place] = map[int64]bool{}
-	}
-	l.taken[place][offset] = true
 }
 
-// forsake: it will be fenced, and until it knows of that, whatever it does counts for nothing.
+// forsake: another will take its name, and its partitions in the same generation; until it knows of
+// that, it owns nothing, whatever it says.
 func (l *Ledger) forsake(member string) {
 	l.Left(member)
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.zombies[member] = true
+	maps.DeleteFunc(l.generations, func(_, one string) bool { return one == member })
 }
 
 func (l *Ledger) complain(format string, values ...any) {

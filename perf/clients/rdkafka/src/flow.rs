@@ -67,14 +67,14 @@ impl Ledger {
     }
 
     fn took(&mut self, member: &str, place: Place, offset: i64) {
+        self.taken.entry(place.clone()).or_default().insert(offset);
         if self.zombies.contains(member) {
             return;
         }
         if self.owners.get(&place).is_none_or(|owner| owner != member) {
             self.complaints.push(format!("{member} took of {place:?}, which is not its own"));
         }
-        self.served.insert(place.clone());
-        self.taken.entry(place).or_default().insert(offset);
+        self.served.insert(place);
     }
 
     /// What a member owns, and how often that changed.
@@ -271,7 +271,7 @@ impl<'a> Flow<'a> {
         Ok(self.members.remove(at.ok_or("no such member")?))
     }
 
-    /// It will be fenced, and until it knows of that, whatever it does counts for nothing.
+    /// It will be fenced, and until it knows of that, it owns nothing, whatever it says.
     pub fn forsake(&mut self, name: &str) -> Result<Member, Failure> {
         let member = self.remove(name)?;
         let mut ledger = self.lock();

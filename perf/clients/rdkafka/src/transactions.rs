@@ -214,7 +214,7 @@ fn fencing(broker: &Broker) -> Answer {
 
 fn timeout(broker: &Broker) -> Answer {
     let topic = broker.topic("transactions-timeout", 1, &[])?;
-    let settings = [("transaction.timeout.ms", "1000")];
+    let settings = [("transaction.timeout.ms", "1000"), ("delivery.timeout.ms", "1000")];
     let late = Transactional::new(broker, "transactions-timeout", &settings)?;
     late.begun(&topic, &["a"])?;
     // The marker of its end stands behind, once the broker has aborted it.

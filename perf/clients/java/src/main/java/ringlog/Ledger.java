@@ -57,13 +57,18 @@ final class Ledger {
         owners.values().removeIf(member::equals);
     }
 
-    /** It will be fenced, and until it knows of that, whatever it does counts for nothing. */
+    /**
+     * Another will take its name, and its partitions in the same generation; until it knows of that,
+     * it owns nothing, whatever it says.
+     */
     synchronized void forsake(String member) {
         left(member);
         zombies.add(member);
+        generations.values().removeIf(member::equals);
     }
 
     synchronized void took(String member, TopicPartition place, long offset) {
+        taken.computeIfAbsent(place, any -> new TreeSet<>()).add(offset);
         if (zombies.contains(member)) {
             return;
         }
@@ -71,7 +76,6 @@ final class Ledger {
             complaints.add(member + " took of " + place + ", which is not its own");
         }
         served.add(place);
-        taken.computeIfAbsent(place, any -> new TreeSet<>()).add(offset);
     }
 
     synchronized Set<TopicPartition> of(String member) {
