@@ -36,6 +36,8 @@ class Member(ConsumerRebalanceListener):
     def __init__(self, base, joining, ledger, name):
         if joining.how not in ASSIGNORS:
             raise Absent("no new consumer protocol")
+        if joining.instance:
+            raise Absent("its static members make the group rebalance now and then")
         self.ledger, self.name = ledger, name
         self.consumer = KafkaConsumer(
             group_id=joining.group,
@@ -109,8 +111,6 @@ class Transactional:
 class KafkaPython(common.Client):
     # It refuses to send them.
     has_null_headers = False
-    # Its commits do not tell the name, and it joins again when they are refused.
-    heeds_fencing = False
 
     def __init__(self, bootstrap):
         self.base = {"bootstrap_servers": bootstrap}
