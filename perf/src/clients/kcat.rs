@@ -26,6 +26,9 @@ const SIZE_MAX: usize = 4 * MIB;
 /// Longer than a broker's clock takes to show another time.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a topic that was made is looked for.
+const SHOWN_TRIES_MAX: usize = 100;
+
 /// What a check found: the broker's answer, or what kcat cannot do.
 enum Found {
     Answer(String),
@@ -232,16 +235,16 @@ impl Kcat<'_> {
 
     fn group(&self, topic: &str) -> Result<String, Failure> {
         self.made(topic, kcat_group::PARTITIONS, "retention.ms=-1")?;
-        let send = |number: usize| {
-            for partition in 0..kcat_group::PARTITIONS {
-                let text = format!("{number}\n");
-                self.produce(topic, &["-p", &partition.to_string(), "-l"], text.as_bytes())?;
+        // A member that cannot see the topic yet would not look again for minutes.
+        let seen = || self.shown(topic).ok()?["topics"][0]["partitions"].as_array().map(Vec::len);
+        for _ in 0..SHOWN_TRIES_MAX {
+            if seen() == Some(kcat_group::PARTITIONS) {
+                break;
             }
-            Ok(())
-        };
+            sleep(PAUSE);
+        }
         let address = self.visit.address.to_string();
-        let folder = self.visit.folder;
-        kcat_group::Flow { address: &address, topic, folder, send: &send }.play()
+        kcat_group::Flow::new(&address, topic, self.visit.folder).play()
     }
 
     fn shown(&self, topic: &str) -> Result<Value, Failure> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -26,16 +27,12 @@ const SETTINGS: [&str; 5] = [
     "fetch.wait.max.ms=50",
 ];
 
-/// Where the group is, and how a record comes to each partition.
+/// A topic that has been made, and how many records have gone to each of its partitions.
 pub struct Flow<'a> {
-    /// The broker's address.
-    pub address: &'a str,
-    /// The topic, which has been made.
-    pub topic: &'a str,
-    /// A folder for what the members print.
-    pub folder: &'a Path,
-    /// Sends these numbers, each to every partition.
-    pub send: &'a dyn Fn(usize) -> Result<(), Failure>,
+    address: &'a str,
+    topic: &'a str,
+    folder: &'a Path,
+    sent: usize,
 }
 
 /// A partition and an offset.
@@ -84,17 +81,21 @@ impl Member {
     }
 }
 
-impl Flow<'_> {
+impl<'a> Flow<'a> {
+    /// What the members print goes to the folder.
+    pub fn new(address: &'a str, topic: &'a str, folder: &'a Path) -> Self {
+        Self { address, topic, folder, sent: 0 }
+    }
+
     /// Plays it all and returns the answer.
-    pub fn play(&self) -> Result<String, Failure> {
-        let mut sent = 0;
+    pub fn play(mut self) -> Result<String, Failure> {
         let mut members = vec![self.member("one")?, self.member("two")?];
-        self.until_shared(&members, &[3, 3], &mut sent)?;
+        self.until_shared(&members, &[3, 3])?;
         members.push(self.member("three")?);
-        self.until_shared(&members, &[2, 2, 2], &mut sent)?;
+        self.until_shared(&members, &[2, 2, 2])?;
         let mut gone = members.remove(0).leave()?;
-        self.until_shared(&members, &[3, 3], &mut sent)?;
-        let all = everything(0..sent);
+        self.until_shared(&members, &[3, 3])?;
+        let all = everything(0..self.sent);
         until("end of what was sent", || {
             let mut taken = gone.clone();
             for member in &members {
@@ -106,20 +107,39 @@ impl Flow<'_> {
             gone.extend(member.leave()?);
         }
         let fresh = self.member("fresh")?;
-        (self.send)(sent)?;
+        self.send()?;
         until("end of what is new", || Ok(fresh.taken()?.len() >= PARTITIONS))?;
-        let (found, new) = (fresh.leave()?, everything(sent..sent + 1));
+        let (found, new) = (fresh.leave()?, everything(self.sent - 1..self.sent));
         if found != new {
             return Err(format!("a fresh member read {found:?}, new is {new:?}").into());
         }
         Ok("3 3, 2 2 2, 3 3: all taken; a fresh one: the new only".into())
     }
 
+    /// A record to each partition, by a producer for each: kcat reads all of its input first.
+    fn send(&mut self) -> Result<(), Failure> {
+        let mut producers = Vec::new();
+        for partition in 0..PARTITIONS {
+            let mut command = kcat(self.address);
+            command.args(["-P", "-t", self.topic, "-p", &partition.to_string()]);
+            let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            writeln!(child.stdin.take().ok_or("kcat has no input")?, "{}", self.sent)?;
+            producers.push(child);
+        }
+        self.sent += 1;
+        for mut producer in producers {
+            if !producer.wait()?.success() {
+                return Err("kcat did not deliver".into());
+            }
+        }
+        Ok(())
+    }
+
     fn member(&self, name: &str) -> Result<Member, Failure> {
         let path = |end: &str| self.folder.join(format!("{}-{name}.{end}", self.topic));
         let (printed, told) = (path("out"), path("err"));
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "kcat", "-b", self.address, "-u", "-f", "%p %o\\n"]);
+        let mut command = kcat(self.address);
+        command.args(["-u", "-f", "%p %o\\n"]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-X", setting]));
         command.args(["-G", &format!("{}-group", self.topic), self.topic]).stdin(Stdio::null());
         command.stdout(File::create(&printed)?).stderr(File::create(&told)?);
@@ -127,15 +147,9 @@ impl Flow<'_> {
     }
 
     /// Sends until each member has so many partitions, and no partition two of them.
-    fn until_shared(
-        &self,
-        members: &[Member],
-        shares: &[usize],
-        sent: &mut usize,
-    ) -> Result<(), Failure> {
+    fn until_shared(&mut self, members: &[Member], shares: &[usize]) -> Result<(), Failure> {
         until(&format!("shares {shares:?}"), || {
-            (self.send)(*sent)?;
-            *sent += 1;
+            self.send()?;
             let assigned: Vec<_> =
                 members.iter().map(Member::assigned).collect::<Result<_, _>>()?;
             let all: BTreeSet<usize> = assigned.iter().flatten().copied().collect();
@@ -143,6 +157,13 @@ impl Flow<'_> {
             Ok(found == shares && all.len() == PARTITIONS)
         })
     }
+}
+
+/// kcat, which does not outlive the harness.
+fn kcat(address: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "kcat", "-b", address]);
+    command
 }
 
 fn everything(offsets: std::ops::Range<usize>) -> Taken {
