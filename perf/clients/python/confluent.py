@@ -30,7 +30,11 @@ COMMIT_EVERY = 20
 
 def error_name(error):
     first = error.args[0] if error.args else None
-    return first.name() if isinstance(first, KafkaError) else f"{error}"
+    if not isinstance(first, KafkaError):
+        return f"{error}"
+    # Who polls is told of the cause in words only.
+    is_fenced = first.code() == KafkaError._FATAL and "group.instance.id" in first.str()
+    return "FENCED_INSTANCE_ID" if is_fenced else first.name()
 
 
 def places(partitions):

@@ -60,7 +60,7 @@ impl Member {
         let Some((_, assigned)) = rebalance.and_then(|line| line.split_once(": assigned: ")) else {
             return Ok(Vec::new());
         };
-        let number = |text: &str| Some(text.split_once('[')?.1.trim_end_matches(']').parse().ok()?);
+        let number = |text: &str| text.split_once('[')?.1.trim_end_matches(']').parse().ok();
         Ok(assigned.split(", ").filter_map(number).collect())
     }
 
