@@ -9,6 +9,7 @@
 mod answers;
 mod install;
 mod kcat;
+mod kcat_group;
 mod program;
 mod report;
 
@@ -34,6 +35,14 @@ const PARTITIONS: &str = "num.partitions=4";
 const SEGMENT: &str = "log.segment.bytes=2097152";
 const PERF_RECORDS: u64 = 200_000;
 const PERF_RECORD_BYTES: u64 = 100;
+/// So that groups and transactions need not wait as long as they do by default.
+const PACE: [&str; 3] = [
+    "group.initial.rebalance.delay.ms=300",
+    "group.consumer.min.heartbeat.interval.ms=300",
+    "group.consumer.heartbeat.interval.ms=300",
+];
+/// How often Kafka looks for transactions that ran out of time; Ringlog has a timer for each.
+const KAFKA_PACE: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=500";
 /// How many client programs talk to a broker at a time.
 const PROGRAMS_AT_ONCE: usize = 2;
 /// Topics of which it is known how many records must lie in their files.
@@ -54,7 +63,7 @@ pub struct Arguments {
     /// Only these clients
     #[arg(long, value_delimiter = ',')]
     client: Vec<String>,
-    /// Only these checks
+    /// Only these checks, or families of checks
     #[arg(long, value_delimiter = ',')]
     check: Vec<String>,
     /// Keep the results, and make the README's table from them
@@ -85,20 +94,17 @@ struct Shown {
 struct Clients<'a> {
     kafka: &'a Kafka,
     programs: Vec<Program>,
-    only: &'a [String],
+    only: Vec<String>,
 }
 
 /// Runs the matrix; an error when anything failed.
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let is_unknown = |name: &&String| !program::is_known(name);
-    if let Some(check) = arguments.check.iter().find(is_unknown) {
-        return Err(format!("no such check: {check}").into());
-    }
+    let only = program::named(&arguments.check)?;
     let kinds = kinds_of(arguments);
     let kafka = Kafka::fetch(place)?;
     let brokers = Brokers::build(place, &kafka, &kinds)?;
     let programs = install::programs(place, &kafka, &arguments.client)?;
-    let clients = Clients { kafka: &kafka, programs, only: &arguments.check };
+    let clients = Clients { kafka: &kafka, programs, only };
     let mut complaints = Vec::new();
     let mut runs = Vec::new();
     for kind in &kinds {
@@ -141,6 +147,15 @@ fn kinds_of(arguments: &Arguments) -> Vec<Kind> {
     kinds
 }
 
+fn settings_for(kind: &Kind) -> Vec<&'static str> {
+    let mut settings = vec![PARTITIONS, SEGMENT];
+    if *kind == Kind::Kafka {
+        settings.extend(PACE);
+        settings.push(KAFKA_PACE);
+    }
+    settings
+}
+
 /// Complaints about answers that are not Kafka's.
 fn compared(
     place: &Place,
@@ -178,7 +193,7 @@ impl Clients<'_> {
             folder: folder.path(),
             port: process::free_ports(8)?,
             cpus: "",
-            settings: &[PARTITIONS, SEGMENT],
+            settings: &settings_for(kind),
             arguments: &[],
         };
         let mut server = brokers.start(&setup)?;
@@ -190,7 +205,7 @@ impl Clients<'_> {
                 complaints.push(format!("{name}: {failure}"));
             }
         };
-        let visit = Visit { address: setup.address(), folder: folder.path(), only: self.only };
+        let visit = Visit { address: setup.address(), folder: folder.path(), only: &self.only };
         let mut said = self.all_said(&visit);
         server.check_alive()?;
         note("kcat -L", brokers_shown(kind, &setup));

@@ -23,7 +23,7 @@ import org.apache.kafka.common.utils.Exit;
  * Kafka's own command line classes check a broker, all in one JVM.
  *
  * <pre>
- * build: javac -cp "$KAFKA_LIBS/*" -d OUTPUT KafkaCli.java         (a JDK of 17 or later)
+ * build: javac -cp "$KAFKA_LIBS/*" -d OUTPUT *.java                (a JDK of 17 or later)
  * start: java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "OUTPUT:$KAFKA_LIBS/*" KafkaCli \
  *          --bootstrap HOST:PORT --prefix PREFIX [--only CHECK,CHECK]
  * </pre>
@@ -37,7 +37,7 @@ import org.apache.kafka.common.utils.Exit;
  */
 public final class KafkaCli {
     private static final int AWAITED_TRIES_MAX = 20;
-    private static final String TOOLS = "org.apache.kafka.tools.";
+    static final String TOOLS = "org.apache.kafka.tools.";
 
     /** Ends a tool that exits. */
     private static final class Exited extends RuntimeException {
@@ -62,8 +62,8 @@ public final class KafkaCli {
     private final PrintStream output = new PrintStream(
             new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
     private final Switch out = new Switch();
-    private final String bootstrap;
-    private final String prefix;
+    final String bootstrap;
+    final String prefix;
     private final List<String> chosen;
     private String said = "";
     private String leader = "none";
@@ -106,6 +106,7 @@ public final class KafkaCli {
         cli.configs();
         cli.records();
         cli.cluster();
+        new GroupsCli(cli).play();
         // What tools have left running ends here.
         Runtime.getRuntime().halt(0);
     }
@@ -117,6 +118,10 @@ public final class KafkaCli {
             saidBefore = kept.size();
         }
         throw new Exited();
+    }
+
+    String leader() {
+        return leader;
     }
 
     private void topics() {
@@ -299,12 +304,12 @@ public final class KafkaCli {
      * The next check asks again until it sees this: a broker may take a moment to show what its
      * controller has done.
      */
-    private void await(String text) {
+    void await(String text) {
         awaited = text;
     }
 
     /** Calls a tool; it passes when it exits as it should and says something that can be read. */
-    private void check(
+    void check(
             String name, int status, Function<String, String> normal, String input,
             String... command) {
         long began = System.nanoTime();
@@ -371,14 +376,14 @@ public final class KafkaCli {
         return exited;
     }
 
-    private static String[] with(String[] command, String... more) {
+    static String[] with(String[] command, String... more) {
         String[] all = Arrays.copyOf(command, command.length + more.length);
         System.arraycopy(more, 0, all, command.length, more.length);
         return all;
     }
 
     /** What the last tool said in this place. */
-    private String found(String pattern) {
+    String found(String pattern) {
         Matcher matcher = Pattern.compile(pattern).matcher(said);
         return matcher.find() ? matcher.group(1) : "none";
     }
@@ -393,12 +398,12 @@ public final class KafkaCli {
         }
     }
 
-    private static String text(String text) {
+    static String text(String text) {
         return text.replaceAll("\\s*\n\\s*", " | ");
     }
 
     /** Lines in their order; without those of settings that only Ringlog has. */
-    private static String sorted(String text) {
+    static String sorted(String text) {
         return String.join(" | ", new TreeSet<>(text.lines().map(String::strip)
                 .filter(line -> !line.startsWith("ringlog.")).toList()));
     }
@@ -408,7 +413,7 @@ public final class KafkaCli {
     }
 
     /** Which exceptions were named; texts of brokers differ. */
-    private static String failure(String text) {
+    static String failure(String text) {
         TreeSet<String> names = new TreeSet<>();
         Matcher matcher = Pattern.compile("[A-Za-z.]*Exception").matcher(text);
         while (matcher.find()) {
@@ -446,7 +451,7 @@ public final class KafkaCli {
     }
 
     /** A table's head, and how many columns each line has. */
-    private static String columns(String text) {
+    static String columns(String text) {
         TreeSet<String> rows = new TreeSet<>();
         List<String> lines = text.lines().toList();
         for (String line : lines.subList(Math.min(1, lines.size()), lines.size())) {

@@ -2,14 +2,18 @@
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import (AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener,
+                      TopicPartition)
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
-from aiokafka.errors import for_code
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, for_code
 
 import common
-from common import DEADLINE, MESSAGE_BYTES_MAX, Record, Seen
+import groups
+from common import DEADLINE, MESSAGE_BYTES_MAX, Absent, Record, Seen
+from transactions import Transactions
 
 
 def check_codes(named_errors):
@@ -19,10 +23,109 @@ def check_codes(named_errors):
             raise for_code(code)(f"{name}: {message}")
 
 
+def places(partitions):
+    return [(one.topic, one.partition) for one in partitions]
+
+
+class Member(ConsumerRebalanceListener):
+    """A consumer in a group, in an event loop of its own."""
+
+    def __init__(self, base, joining, ledger, name):
+        if joining.how != "range":
+            raise Absent("no cooperative assignor, no new consumer protocol")
+        self.ledger, self.name = ledger, name
+        self.runner = asyncio.Runner()
+        self.wait(self.start(base, joining))
+
+    async def start(self, base, joining):
+        self.consumer = AIOKafkaConsumer(
+            group_id=joining.group,
+            group_instance_id=joining.instance,
+            partition_assignment_strategy=[RangePartitionAssignor],
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=groups.SESSION_MS,
+            heartbeat_interval_ms=groups.HEARTBEAT_MS,
+            fetch_max_wait_ms=50,
+            isolation_level=joining.isolation,
+            **base,
+        )
+        self.consumer.subscribe(list(joining.topics), listener=self)
+        await self.consumer.start()
+
+    def wait(self, coroutine):
+        return self.runner.run(asyncio.wait_for(coroutine, groups.DEADLINE))
+
+    async def on_partitions_revoked(self, revoked):
+        self.ledger.revoked(self.name, places(revoked))
+
+    async def on_partitions_assigned(self, assigned):
+        self.ledger.assigned(self.name, places(assigned))
+
+    def poll(self):
+        polled = self.wait(self.consumer.getmany(timeout_ms=50, max_records=50))
+        return [(one.topic, one.partition, one.offset, one.value)
+                for messages in polled.values() for one in messages]
+
+    def commit(self):
+        try:
+            self.wait(self.consumer.commit())
+        except CommitFailedError:
+            pass
+
+    def seek(self, topic, partition, offset):
+        self.consumer.seek(TopicPartition(topic, partition), offset)
+
+    def close(self):
+        self.wait(self.consumer.stop())
+        self.runner.close()
+
+
+class Transactional:
+    """A producer of transactions, in the event loop of its client."""
+
+    def __init__(self, client, name, timeout_ms):
+        self.wait = client.wait
+
+        async def make():
+            return AIOKafkaProducer(transactional_id=name, transaction_timeout_ms=timeout_ms,
+                                    **client.base)
+
+        self.producer = self.wait(make())
+
+    def init(self):
+        self.wait(self.producer.start())
+
+    def begin(self):
+        self.wait(self.producer.begin_transaction())
+
+    def commit(self):
+        self.wait(self.producer.commit_transaction())
+
+    def abort(self):
+        self.wait(self.producer.abort_transaction())
+
+    def close(self):
+        self.wait(self.producer.stop())
+
+    def send(self, topic, partition, values):
+        async def send():
+            for value in values:
+                await self.producer.send_and_wait(topic, value.encode(), partition=partition)
+
+        self.wait(send())
+
+    def send_offsets(self, group, consumer, topic, offsets):
+        positions = {TopicPartition(topic, one): offset for one, offset in offsets.items()}
+        self.wait(self.producer.send_offsets_to_transaction(positions, group))
+
+
 class Aiokafka(common.Client):
     # It cannot encode them.
     has_null_headers = False
     has_creating_description = True
+    # It joins again, so that two of one name fence each other for ever.
+    heeds_fencing = False
 
     def __init__(self, bootstrap):
         self.runner = asyncio.Runner()
@@ -177,9 +280,29 @@ class Aiokafka(common.Client):
         ids = [broker["node_id"] for broker in cluster["brokers"]]
         return bool(cluster["cluster_id"]), len(ids), cluster["controller_id"] in ids
 
+    def member(self, joining, ledger, name):
+        return Member(self.base, joining, ledger, name)
+
+    def committed(self, group, topic, partitions):
+        found = self.wait(self.admin.list_consumer_group_offsets(group))
+        offsets = {one.partition: found[one].offset for one in found if one.topic == topic}
+        return [offsets.get(partition) for partition in range(partitions)]
+
+    def groups(self):
+        return [name for name, *_ in self.wait(self.admin.list_consumer_groups())]
+
+    def describe_group(self, group):
+        (answer,) = self.wait(self.admin.describe_consumer_groups([group]))
+        ((code, _, state, kind, protocol, members, *_),) = answer.groups
+        check_codes([(group, code, "")])
+        return f"{state} {kind} {protocol} {len(members)}"
+
+    def transactional(self, name, timeout_ms):
+        return Transactional(self, name, timeout_ms)
+
     def error_name(self, error):
         return type(error).__name__
 
 
 if __name__ == "__main__":
-    common.main(Aiokafka)
+    common.main(Aiokafka, Transactions)

@@ -7,7 +7,8 @@ longer than `DEADLINE` for anything.
 
 import argparse
 import json
-import sys
+import re
+import subprocess
 import time
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class Client:
     has_null_headers = True
     # Whether its description of a topic asks the broker to create what is unknown.
     has_creating_description = False
+    # Whether a static member that is fenced by another of its name gives up.
+    heeds_fencing = True
 
     def create(self, topic, partitions, configs=None, validate_only=False):
         """Makes a topic; raises the client's own error when the broker refuses."""
@@ -101,6 +104,43 @@ class Client:
     def cluster(self):
         """(has an id, number of brokers, the controller is one of them)."""
         raise Absent("no description of the cluster")
+
+    def member(self, joining, ledger, name):
+        """A consumer in a group (`groups.Joining`) with poll(), commit(), seek(topic, partition,
+        offset) and close(); it tells the ledger of partitions that are assigned and revoked. poll()
+        gives (topic, partition, offset, value)s; commit() commits what was polled, or nothing when
+        a rebalance is under way."""
+        raise Absent("no consumer groups")
+
+    def committed(self, group, topic, partitions):
+        """The committed offset of each partition, or None."""
+        raise Absent("no committed offsets")
+
+    def groups(self):
+        """The names of all groups."""
+        raise Absent("no ListGroups")
+
+    def describe_group(self, group):
+        """The state of a group and its members."""
+        raise Absent("no DescribeGroups")
+
+    def set_offsets(self, group, topic, offsets):
+        """Commits {partition: offset} for a group without members."""
+        raise Absent("no way to set offsets")
+
+    def forget_offset(self, group, topic, partition):
+        """Deletes a committed offset."""
+        raise Absent("no OffsetDelete")
+
+    def delete_group(self, group):
+        """Deletes a group."""
+        raise Absent("no DeleteGroups")
+
+    def transactional(self, name, timeout_ms):
+        """A producer of transactions that is not initialised yet: init(), begin(), commit(),
+        abort(), close(), send(topic, partition, values) that waits until all are acknowledged, and
+        send_offsets(group, consumer, topic, {partition: offset})."""
+        raise Absent("no transactions")
 
     def error_name(self, error):
         """What the client calls an error that the broker sent."""
@@ -259,6 +299,14 @@ class Scenario:
         ends = [self.client.position(topic, 0, where) for where in ("beginning", "end")]
         return f"{ends[0]} {ends[1]}, then {self.offsets_read(topic, 'beginning', 1)}"
 
+    def kcat(self, topic, isolation, form):
+        """What kcat reads to the end that it is shown, in a form of its own language."""
+        command = ["kcat", "-C", "-b", self.client.bootstrap, "-t", topic, "-o", "beginning"]
+        command += ["-e", "-q", "-f", form, "-X", f"isolation.level={isolation}"]
+        command += ["-X", "fetch.wait.max.ms=50"]
+        return subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE,
+                              text=True).stdout
+
     def admin_create(self):
         topic, tried = self.topic("admin-create"), self.topic("admin-create-tried")
         self.client.create(topic, 3, {"retention.ms": "3600000", "cleanup.policy": "compact"})
@@ -396,10 +444,13 @@ class Scenario:
                       "bad-partitions",
         }
         for family, members in families.items():
-            for member in members.split():
-                method = getattr(self, f"{family}_{member}".replace("-", "_"))
-                named[f"{family}/{member}"] = (method,)
+            named |= self.family(family, members)
         return named
+
+    def family(self, family, members):
+        """The checks of a family by name, from the names of its members."""
+        names = [f"{family}/{member}" for member in members.split()]
+        return {name: (getattr(self, re.sub("[/-]", "_", name)),) for name in names}
 
 
 def by_partition_seen(seen, partitions):
@@ -427,18 +478,18 @@ def play(check, action, prefix):
         report(check, "pass", f"{time.monotonic() - began:.2f} s", answer)
 
 
-def main(make_client):
-    """Runs the checks that the command line asks for; `make_client(bootstrap)`."""
+def main(make_client, scenario):
+    """Runs the checks of a scenario that the command line asks for; `make_client(bootstrap)`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     client = make_client(arguments.bootstrap)
-    checks = Scenario(client, arguments.prefix).checks()
+    client.bootstrap = arguments.bootstrap
+    checks = scenario(client, arguments.prefix).checks()
     wanted = [name for name in arguments.only.split(",") if name] or list(checks)
     for name in wanted:
-        if name not in checks:
-            sys.exit(f"no such check: {name}")
-        play(name, checks[name], arguments.prefix)
+        if name in checks:
+            play(name, checks[name], arguments.prefix)
     client.close()

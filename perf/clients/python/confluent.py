@@ -2,13 +2,16 @@
 
 import time
 
-from confluent_kafka import (Consumer, KafkaError, KafkaException, Producer, TopicCollection,
-                             TopicPartition, OFFSET_BEGINNING, OFFSET_END)
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException,
+                             Producer, TopicCollection, TopicPartition, OFFSET_BEGINNING,
+                             OFFSET_END)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
                                    ConfigSource, NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
 import common
+import groups
 from common import DEADLINE, MESSAGE_BYTES_MAX, Record, Seen
+from transactions import Transactions
 
 WHERE = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
 SPECS = {
@@ -16,6 +19,115 @@ SPECS = {
     "latest": OffsetSpec.latest,
     "max": OffsetSpec.max_timestamp,
 }
+
+
+# What a member is told while its group changes; it will be given its partitions anew.
+REBALANCING = {"ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "UNKNOWN_MEMBER_ID",
+               "STALE_MEMBER_EPOCH", "_ASSIGNMENT_LOST", "_NO_OFFSET"}
+# How many messages a member takes before it commits.
+COMMIT_EVERY = 20
+
+
+def error_name(error):
+    first = error.args[0] if error.args else None
+    if not isinstance(first, KafkaError):
+        return f"{error}"
+    # Who polls is told of the cause in words only.
+    is_fenced = first.code() == KafkaError._FATAL and "group.instance.id" in first.str()
+    return "FENCED_INSTANCE_ID" if is_fenced else first.name()
+
+
+def places(partitions):
+    return [(one.topic, one.partition) for one in partitions]
+
+
+class Member:
+    """A consumer in a group."""
+
+    def __init__(self, base, joining, ledger, name):
+        settings = {"group.id": joining.group, "auto.offset.reset": "earliest",
+                    "enable.auto.commit": False, "fetch.wait.max.ms": 50,
+                    "isolation.level": joining.isolation}
+        if joining.how == "consumer":
+            settings["group.protocol"] = "consumer"
+        else:
+            settings |= {"partition.assignment.strategy": joining.how,
+                         "session.timeout.ms": groups.SESSION_MS,
+                         "heartbeat.interval.ms": groups.HEARTBEAT_MS}
+        if joining.instance:
+            settings["group.instance.id"] = joining.instance
+        self.taken = 0
+        self.consumer = Consumer(base | settings)
+
+        def revoked(_, partitions):
+            self.commit(always=True)
+            ledger.revoked(name, places(partitions))
+
+        self.consumer.subscribe(
+            [joining.pattern] if joining.pattern else list(joining.topics),
+            on_assign=lambda _, partitions: ledger.assigned(name, places(partitions)),
+            on_revoke=revoked,
+            on_lost=lambda _, partitions: ledger.revoked(name, places(partitions)))
+
+    def poll(self):
+        message = self.consumer.poll(0.05)
+        if message is None:
+            return []
+        if message.error():
+            raise KafkaException(message.error())
+        self.taken += 1
+        return [(message.topic(), message.partition(), message.offset(), message.value())]
+
+    def commit(self, always=False):
+        if not always and self.taken % COMMIT_EVERY:
+            return
+        try:
+            self.consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error_name(error) not in REBALANCING:
+                raise
+
+    def seek(self, topic, partition, offset):
+        self.consumer.seek(TopicPartition(topic, partition, offset))
+
+    def close(self):
+        self.commit(always=True)
+        self.consumer.close()
+
+
+class Transactional:
+    """A producer of transactions."""
+
+    def __init__(self, base, name, timeout_ms):
+        settings = {"transactional.id": name, "transaction.timeout.ms": timeout_ms}
+        self.producer = Producer(base | settings)
+        self.begin = self.producer.begin_transaction
+
+    def init(self):
+        self.producer.init_transactions(DEADLINE)
+
+    def send(self, topic, partition, values):
+        failures = []
+        for value in values:
+            self.producer.produce(topic, value, partition=partition,
+                                  on_delivery=lambda error, _: error and failures.append(error))
+        left = self.producer.flush(DEADLINE)
+        if failures or left:
+            raise KafkaException(failures[0]) if failures else TimeoutError("not delivered")
+
+    def send_offsets(self, group, consumer, topic, offsets):
+        positions = [TopicPartition(topic, *one) for one in offsets.items()]
+        metadata = consumer.consumer.consumer_group_metadata()
+        self.producer.send_offsets_to_transaction(positions, metadata, DEADLINE)
+
+    def commit(self):
+        self.producer.commit_transaction(DEADLINE)
+
+    def abort(self):
+        self.producer.abort_transaction(DEADLINE)
+
+    def close(self):
+        self.producer.flush(DEADLINE)
 
 
 class Confluent(common.Client):
@@ -154,10 +266,41 @@ class Confluent(common.Client):
         ids = [node.id for node in cluster.nodes]
         return bool(cluster.cluster_id), len(ids), cluster.controller.id in ids
 
+    def member(self, joining, ledger, name):
+        return Member(self.base, joining, ledger, name)
+
+    def committed(self, group, topic, partitions):
+        asked = [TopicPartition(topic, partition) for partition in range(partitions)]
+        question = [ConsumerGroupTopicPartitions(group, asked)]
+        answer = self.one(self.admin.list_consumer_group_offsets(question))
+        return [one.offset if one.offset >= 0 else None for one in answer.topic_partitions]
+
+    def groups(self):
+        listed = self.admin.list_consumer_groups().result(timeout=DEADLINE)
+        return [one.group_id for one in listed.valid]
+
+    def describe_group(self, group):
+        found = self.one(self.admin.describe_consumer_groups([group]))
+        held = [len(one.assignment.topic_partitions) for one in found.members]
+        return f"{found.state.name} {found.type.name} {found.partition_assignor} {held}"
+
+    def set_offsets(self, group, topic, offsets):
+        wanted = [TopicPartition(topic, *one) for one in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(group, wanted)]
+        answer = self.one(self.admin.alter_consumer_group_offsets(request))
+        for one in answer.topic_partitions:
+            if one.error:
+                raise KafkaException(one.error)
+
+    def delete_group(self, group):
+        self.one(self.admin.delete_consumer_groups([group]))
+
+    def transactional(self, name, timeout_ms):
+        return Transactional(self.base, name, timeout_ms)
+
     def error_name(self, error):
-        first = error.args[0] if error.args else None
-        return first.name() if isinstance(first, KafkaError) else f"{error}"
+        return error_name(error)
 
 
 if __name__ == "__main__":
-    common.main(Confluent)
+    common.main(Confluent, Transactions)

@@ -2,15 +2,110 @@
 
 import time
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import (ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer,
+                   OffsetAndMetadata, TopicPartition)
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import for_code
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import CommitFailedError, NoError, RebalanceInProgressError, for_code
 
 import common
-from common import DEADLINE, MESSAGE_BYTES_MAX, Record, Seen
+import groups
+from common import DEADLINE, MESSAGE_BYTES_MAX, Absent, Record, Seen
+from transactions import Transactions
 
 SPECS = {"earliest": OffsetSpec.EARLIEST, "latest": OffsetSpec.LATEST,
          "max": OffsetSpec.MAX_TIMESTAMP}
+
+
+ASSIGNORS = {"range": RangePartitionAssignor, "cooperative-sticky": CooperativeStickyAssignor}
+
+
+def places(partitions):
+    return [(one.topic, one.partition) for one in partitions]
+
+
+def offsets_of(topic, offsets):
+    return {TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()}
+
+
+class Member(ConsumerRebalanceListener):
+    """A consumer in a group."""
+
+    def __init__(self, base, joining, ledger, name):
+        if joining.how not in ASSIGNORS:
+            raise Absent("no new consumer protocol")
+        if joining.instance:
+            raise Absent("its static members make the group rebalance now and then")
+        self.ledger, self.name = ledger, name
+        self.consumer = KafkaConsumer(
+            group_id=joining.group,
+            group_instance_id=joining.instance,
+            partition_assignment_strategy=[ASSIGNORS[joining.how]],
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=groups.SESSION_MS,
+            heartbeat_interval_ms=groups.HEARTBEAT_MS,
+            fetch_max_wait_ms=50,
+            isolation_level=joining.isolation,
+            **base,
+        )
+        self.consumer.subscribe(list(joining.topics), listener=self)
+
+    # No call that waits is allowed here; what was taken last is committed by then.
+    def on_partitions_revoked(self, revoked):
+        self.ledger.revoked(self.name, places(revoked))
+
+    def on_partitions_assigned(self, assigned):
+        generation = self.consumer.group_metadata().generation_id
+        self.ledger.assigned(self.name, places(assigned), generation)
+
+    def on_partitions_lost(self, lost):
+        self.ledger.revoked(self.name, places(lost))
+
+    def poll(self):
+        polled = self.consumer.poll(timeout_ms=50, max_records=50)
+        return [(one.topic, one.partition, one.offset, one.value)
+                for messages in polled.values() for one in messages]
+
+    def commit(self):
+        try:
+            self.consumer.commit()
+        except (CommitFailedError, RebalanceInProgressError):
+            pass
+
+    def seek(self, topic, partition, offset):
+        self.consumer.seek(TopicPartition(topic, partition), offset)
+
+    def close(self):
+        self.consumer.close(autocommit=False)
+
+
+class Transactional:
+    """A producer of transactions."""
+
+    def __init__(self, base, name, timeout_ms):
+        self.producer = KafkaProducer(transactional_id=name, transaction_timeout_ms=timeout_ms,
+                                      **base)
+        self.init = self.producer.init_transactions
+        self.begin = self.producer.begin_transaction
+        self.commit = self.producer.commit_transaction
+        self.abort = self.producer.abort_transaction
+
+    def send(self, topic, partition, values):
+        futures = [self.producer.send(topic, value.encode(), partition=partition)
+                   for value in values]
+        self.producer.flush(timeout=DEADLINE)
+        for future in futures:
+            future.get(timeout=DEADLINE)
+
+    def send_offsets(self, group, consumer, topic, offsets):
+        metadata = consumer.consumer.group_metadata()
+        self.producer.send_offsets_to_transaction(offsets_of(topic, offsets), metadata)
+
+    def close(self):
+        self.producer.close(timeout=DEADLINE)
 
 
 class KafkaPython(common.Client):
@@ -144,9 +239,44 @@ class KafkaPython(common.Client):
         ids = [broker["broker_id"] for broker in cluster["brokers"]]
         return bool(cluster["cluster_id"]), len(ids), cluster["controller_id"] in ids
 
+    def member(self, joining, ledger, name):
+        return Member(self.base, joining, ledger, name)
+
+    def committed(self, group, topic, partitions):
+        found = self.admin.list_group_offsets({group: None})[group]
+        offsets = {one.partition: found[one].offset for one in found if one.topic == topic}
+        return [offsets.get(partition) for partition in range(partitions)]
+
+    def groups(self):
+        return [one["group_id"] for one in self.admin.list_groups()]
+
+    def describe_group(self, group):
+        found = self.admin.describe_groups([group])[group]
+        shown = f"{found['group_state']} {found['protocol_type']} {found['protocol_data']}"
+        return f"{shown} {len(found['members'])}, error {found['error'] is not None}"
+
+    def check_each(self, answers):
+        for error in answers.values():
+            if error is not NoError:
+                raise error()
+
+    def set_offsets(self, group, topic, offsets):
+        self.check_each(self.admin.alter_group_offsets(group, offsets_of(topic, offsets)))
+
+    def forget_offset(self, group, topic, partition):
+        asked = [TopicPartition(topic, partition)]
+        self.check_each(self.admin.delete_group_offsets(group, asked))
+
+    def delete_group(self, group):
+        answer = self.admin.delete_groups([group])[group]
+        return None if answer == "OK" else answer
+
+    def transactional(self, name, timeout_ms):
+        return Transactional(self.base, name, timeout_ms)
+
     def error_name(self, error):
         return type(error).__name__
 
 
 if __name__ == "__main__":
-    common.main(KafkaPython)
+    common.main(KafkaPython, Transactions)

@@ -121,13 +121,18 @@ impl Workshop<'_> {
         Ok((version, vec![program]))
     }
 
+    /// The Go clients are packages of one module, with another package that both use.
     fn go(&self, name: &str, module: &str) -> Made {
-        let sources = self.sources.join(name);
-        let files = files_in(&sources)?;
+        let sources = self.sources.join("go");
+        let mut files = vec![sources.join("go.mod"), sources.join("go.sum")];
+        for package in [name, "scenario"] {
+            files.extend(files_in(&sources.join(package))?);
+        }
         let folder = self.made_from(name, &files, |folder| {
             let mut go = Command::new("go");
-            go.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(folder.join(name)).arg(".");
-            process::output_of(go.current_dir(&sources)).map(drop)
+            go.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(folder.join(name));
+            go.arg(format!("./{name}")).current_dir(&sources);
+            process::output_of(&mut go).map(drop)
         })?;
         let version = version_after(&sources.join("go.mod"), module)?;
         Ok((version, vec![folder.join(name).display().to_string()]))
@@ -146,8 +151,10 @@ impl Workshop<'_> {
             process::output_of(npm.current_dir(folder)).map(drop)
         })?;
         // Node looks for packages beside a program, so the program moves there.
+        for name in ["main.js", "groups.js"] {
+            fs::copy(sources.join(name), folder.join(name))?;
+        }
         let program = folder.join("main.js");
-        fs::copy(sources.join("main.js"), &program)?;
         let version = version_after(&files[0], "\"kafkajs\": \"")?;
         Ok((version, vec!["node".to_string(), program.display().to_string()]))
     }
@@ -181,11 +188,11 @@ impl Workshop<'_> {
 
     /// Kafka's own command line classes, from the jars of the peer itself.
     fn kafka_cli(&self) -> Made {
-        let source = self.sources.join("kafka-cli/KafkaCli.java");
+        let sources = files_in(&self.sources.join("kafka-cli"))?;
         let libraries = self.kafka.class_path();
-        let folder = self.made_from("kafka-cli", std::slice::from_ref(&source), |folder| {
+        let folder = self.made_from("kafka-cli", &sources, |folder| {
             let mut compiler = Command::new("javac");
-            compiler.args(["-cp", &libraries, "-d"]).arg(folder).arg(&source);
+            compiler.args(["-cp", &libraries, "-d"]).arg(folder).args(&sources);
             process::output_of(&mut compiler).map(drop)
         })?;
         let mut command = JVM.map(String::from).to_vec();

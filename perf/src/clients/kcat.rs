@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::kcat_group;
 use super::program::{CHECKS, Line, Outcome, Said, Visit, failed};
 use crate::Failure;
 use crate::kafka::Kafka;
@@ -24,6 +25,9 @@ const MIB: usize = 1024 * 1024;
 const SIZE_MAX: usize = 4 * MIB;
 /// Longer than a broker's clock takes to show another time.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a topic that was made is looked for.
+const SHOWN_TRIES_MAX: usize = 100;
 
 /// What a check found: the broker's answer, or what kcat cannot do.
 enum Found {
@@ -74,6 +78,7 @@ impl Kcat<'_> {
             ("admin", "describe") => self.describe(&topic)?,
             ("admin", "offsets") => self.offsets(&topic)?,
             ("admin", "cluster") => self.cluster()?,
+            ("groups", _) => self.group(&topic)?,
             ("admin", _) | ("errors", "exists" | "bad-config" | "bad-partitions") => {
                 return Ok(Found::Absent("kcat makes and changes no topics"));
             }
@@ -226,6 +231,20 @@ impl Kcat<'_> {
             offsets.push(read.split(' ').next().unwrap_or("").to_string());
         }
         Ok(format!("beginning: {}, -1: {}, end: {:?}", offsets[0], offsets[1], offsets[2]))
+    }
+
+    fn group(&self, topic: &str) -> Result<String, Failure> {
+        self.made(topic, kcat_group::PARTITIONS, "retention.ms=-1")?;
+        // A member that cannot see the topic yet would not look again for minutes.
+        let seen = || self.shown(topic).ok()?["topics"][0]["partitions"].as_array().map(Vec::len);
+        for _ in 0..SHOWN_TRIES_MAX {
+            if seen() == Some(kcat_group::PARTITIONS) {
+                break;
+            }
+            sleep(PAUSE);
+        }
+        let address = self.visit.address.to_string();
+        kcat_group::Flow::new(&address, topic, self.visit.folder).play()
     }
 
     fn shown(&self, topic: &str) -> Result<Value, Failure> {

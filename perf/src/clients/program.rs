@@ -21,11 +21,11 @@ use crate::Failure;
 use crate::process;
 
 /// A program that is not done by then is stuck.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(240);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Every check, in the order of reports; what stands before the slash is its family.
-pub const CHECKS: [&str; 32] = [
+pub const CHECKS: [&str; 33] = [
     "codec/none",
     "codec/gzip",
     "codec/snappy",
@@ -58,10 +58,11 @@ pub const CHECKS: [&str; 32] = [
     "errors/out-of-range",
     "errors/bad-config",
     "errors/bad-partitions",
+    "groups/eager",
 ];
 
 /// What only some clients have an interface for, in the order of reports.
-pub const MORE: [&str; 11] = [
+pub const MORE: [&str; 26] = [
     "admin/describe-many",
     "admin/configs-whole",
     "admin/configs-broker",
@@ -73,6 +74,21 @@ pub const MORE: [&str; 11] = [
     "admin/reassignments",
     "admin/features",
     "admin/metadata-quorum",
+    "groups/cooperative",
+    "groups/static",
+    "groups/consumer",
+    "groups/consumer-range",
+    "groups/consumer-static",
+    "groups/migration",
+    "groups/pattern",
+    "groups/admin",
+    "groups/admin-consumer",
+    "transactions/commit",
+    "transactions/abort",
+    "transactions/offsets",
+    "transactions/fencing",
+    "transactions/timeout",
+    "transactions/admin",
 ];
 
 /// What the names of the command line classes' checks begin with.
@@ -84,6 +100,27 @@ const END: &str = "end";
 /// Whether a check may have this name.
 pub fn is_known(check: &str) -> bool {
     CHECKS.contains(&check) || MORE.contains(&check) || check.starts_with(TOOLS)
+}
+
+/// The checks that are asked for by their own names or by those of whole families.
+pub fn named(asked: &[String]) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for name in asked {
+        let is_meant = |check: &&&str| *check == name || family_of(check) == name;
+        let meant: Vec<_> = CHECKS.iter().chain(&MORE).filter(is_meant).collect();
+        names.extend(meant.iter().map(ToString::to_string));
+        match (meant.is_empty(), is_known(name)) {
+            (true, true) => names.push(name.clone()),
+            (true, false) => return Err(format!("no such check: {name}").into()),
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// The family of a check.
+pub fn family_of(check: &str) -> &str {
+    check.split_once('/').map_or(check, |(family, _)| family)
 }
 
 /// How a check ended.
@@ -242,6 +279,19 @@ mod tests {
         let said = said_by("dies", &format!("{NULLS}; echo last words >&2; exit 3"));
         assert_eq!(said["nulls"].result, Outcome::Pass);
         assert!(said["sizes"].detail.contains("last words"), "{said:?}");
+    }
+
+    #[test]
+    fn checks_are_named_alone_or_by_their_family() {
+        let asked = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            named(&names).map_err(|failure| failure.to_string())
+        };
+        assert_eq!(asked(&["nulls", "seek/ends"]).unwrap(), ["nulls", "seek/ends"]);
+        assert_eq!(asked(&["acks"]).unwrap(), ["acks/0", "acks/1", "acks/all"]);
+        assert!(asked(&["groups"]).unwrap().contains(&"groups/static".to_string()));
+        assert_eq!(asked(&["cli/kafka-topics/list"]).unwrap(), ["cli/kafka-topics/list"]);
+        assert_eq!(asked(&["naughts"]).unwrap_err(), "no such check: naughts");
     }
 
     #[test]

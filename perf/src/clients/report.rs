@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::program::{CHECKS, Outcome, Program, Said, TOOLS};
+use super::program::{CHECKS, MORE, Outcome, Program, Said, TOOLS, family_of};
 use crate::Failure;
 use crate::place::Place;
 use crate::process;
@@ -108,8 +108,8 @@ impl Results {
     /// The table by families of checks, and under it what is absent or fails.
     pub fn markdown(&self) -> String {
         let mut families: Vec<&str> = Vec::new();
-        for check in CHECKS {
-            if families.last() != Some(&family_of(check)) {
+        for check in CHECKS.iter().chain(&MORE) {
+            if !families.contains(&family_of(check)) {
                 families.push(family_of(check));
             }
         }
@@ -166,7 +166,7 @@ impl ClientResults {
     /// What is absent, by its reason, and what fails.
     fn remarks(&self) -> Vec<(String, Vec<&str>)> {
         let mut remarks = Vec::<(String, Vec<&str>)>::new();
-        let order = |check: &str| CHECKS.iter().position(|one| *one == check);
+        let order = |check: &str| CHECKS.iter().chain(&MORE).position(|one| *one == check);
         let mut checks: Vec<_> = self.checks.iter().collect();
         checks.sort_by_key(|(check, _)| order(check).unwrap_or(usize::MAX));
         for (check, one) in checks {
@@ -182,10 +182,6 @@ impl ClientResults {
         }
         remarks
     }
-}
-
-fn family_of(check: &str) -> &str {
-    check.split_once('/').map_or(check, |(family, _)| family)
 }
 
 /// The command line class that a check is of.

@@ -51,6 +51,13 @@ pub type Delivery = Result<(i32, i64), KafkaError>;
 #[derive(Clone, Default)]
 pub struct Reports(Arc<Mutex<Vec<Delivery>>>);
 
+impl Reports {
+    /// What was reported since the last time.
+    pub fn taken(&self) -> Vec<Delivery> {
+        std::mem::take(&mut self.0.lock().expect("no panic holds it"))
+    }
+}
+
 impl ClientContext for Reports {}
 
 impl ProducerContext for Reports {
@@ -124,7 +131,8 @@ impl Broker {
         Ok(Self { bootstrap, prefix, admin, reader })
     }
 
-    fn config(bootstrap: &str) -> ClientConfig {
+    /// What every client here starts from.
+    pub fn config(bootstrap: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap);
         config.set("topic.metadata.refresh.fast.interval.ms", "20");
@@ -207,7 +215,7 @@ impl Broker {
             send(&producer, topic, record)?;
         }
         producer.flush(WAIT_MAX)?;
-        Ok(std::mem::take(&mut reports.0.lock().expect("no panic holds it")))
+        Ok(reports.taken())
     }
 
     /// Like [`Self::produce`], but the first failure is an error.

@@ -18,7 +18,10 @@
 mod admin;
 mod broker;
 mod failures;
+mod flow;
+mod groups;
 mod records;
+mod transactions;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -78,7 +81,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for check in [records::CHECKS, admin::CHECKS, failures::CHECKS].concat() {
+    let checks =
+        [records::CHECKS, admin::CHECKS, failures::CHECKS, groups::CHECKS, transactions::CHECKS];
+    for check in checks.concat() {
         if chosen.is_empty() || chosen.contains(&check.name) {
             run(&check, &broker);
         }

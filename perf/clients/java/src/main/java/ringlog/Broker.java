@@ -32,7 +32,7 @@ final class Broker implements AutoCloseable {
 
     final Admin admin;
     final String prefix;
-    private final String bootstrap;
+    final String bootstrap;
 
     Broker(String bootstrap, String prefix) {
         this.bootstrap = bootstrap;
@@ -98,7 +98,11 @@ final class Broker implements AutoCloseable {
      * controller has done. What it says last is returned.
      */
     static String eventually(String wanted, Question question) throws Exception {
-        long deadline = System.currentTimeMillis() + SHOWN_MS_MAX;
+        return eventually(wanted, question, SHOWN_MS_MAX);
+    }
+
+    static String eventually(String wanted, Question question, long msMax) throws Exception {
+        long deadline = System.currentTimeMillis() + msMax;
         while (true) {
             String answer = question.ask();
             if (answer.equals(wanted) || System.currentTimeMillis() > deadline) {

@@ -32,7 +32,7 @@ final class Failures {
     }
 
     /** What was tried and the name of the error that came; that none came is an error of its own. */
-    private static final class Answers {
+    static final class Answers {
         private final List<String> lines = new ArrayList<>();
 
         void add(String what, Attempt attempt) {
@@ -43,6 +43,11 @@ final class Failures {
                 name = Broker.errorName(failure);
             }
             lines.add(what + ": " + name);
+        }
+
+        /** An answer that is no error. */
+        void note(String what, Object answer) {
+            lines.add(what + ": " + answer);
         }
 
         String all() {

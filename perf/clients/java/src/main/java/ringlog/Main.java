@@ -8,7 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The Apache Kafka Java producer, consumer (assigned partitions) and Admin client check a broker.
+ * The Apache Kafka Java producer, consumer and Admin client check a broker.
  *
  * <pre>
  * build: mvn --batch-mode --quiet compile                      (in this folder; makes target/)
@@ -49,6 +49,8 @@ public final class Main {
         List<Check> checks = new ArrayList<>(Records.checks());
         checks.addAll(Admins.checks());
         checks.addAll(Failures.checks());
+        checks.addAll(Groups.checks());
+        checks.addAll(Transactions.checks());
         try (Broker broker = new Broker(bootstrap, prefix)) {
             for (Check check : checks) {
                 if (chosen.isEmpty() || chosen.contains(check.name())) {

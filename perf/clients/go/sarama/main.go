@@ -1,87 +1,51 @@
-// A sarama client that checks a broker.
-//
-//	build: go build -o OUTPUT .        (in this folder; versions are pinned by go.mod and go.sum)
-//	start: OUTPUT --bootstrap HOST:PORT --prefix PREFIX [--only CHECK,CHECK]
-//
-// Every line of output is one check: {"check","result","detail","answer"}. The answer has nothing in
-// it that differs from one broker or run to another, so that two brokers can be compared by it. All
-// topics are made here, through sarama's ClusterAdmin, and their names begin with the prefix. The
-// exit status is 0 whenever the program came to its end, whatever the checks found.
+// The program of sarama; see the package scenario.
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
+
+	"ringlog/perf/clients/go/scenario"
 
 	"github.com/IBM/sarama"
 )
 
-const (
-	waitMax  = 10 * time.Second
-	shownMax = 3 * time.Second
-)
+const waitMax = 10 * time.Second
 
-type outcome struct {
-	Check  string `json:"check"`
-	Result string `json:"result"`
-	Detail string `json:"detail"`
-	Answer string `json:"answer"`
-}
-
-// broker is what every check is given: where the broker is, a client and an admin client to it.
+// broker is what every check is given: where the broker is, a client, an admin client, a producer.
 type broker struct {
 	bootstrap string
 	prefix    string
 	client    sarama.Client
 	admin     sarama.ClusterAdmin
+	sender    sarama.SyncProducer
 }
 
-type check struct {
-	name string
-	run  func(*broker) (answer string, err error)
-}
+type check = scenario.Check[*broker]
 
 func main() {
-	bootstrap := flag.String("bootstrap", "127.0.0.1:9092", "address of the broker")
-	prefix := flag.String("prefix", "sarama", "what the names of topics begin with")
-	only := flag.String("only", "", "the checks to run, with commas between; all if empty")
-	flag.Parse()
-	var chosen []string
-	if *only != "" {
-		chosen = strings.Split(*only, ",")
-	}
-	client, err := sarama.NewClient([]string{*bootstrap}, configuration())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "sarama:", err)
-		os.Exit(1)
-	}
+	arguments := scenario.Parse("sarama")
+	client, err := sarama.NewClient([]string{arguments.Bootstrap}, configuration())
+	exitOn(err)
 	admin, err := sarama.NewClusterAdminFromClient(client)
+	exitOn(err)
+	defer func() { _ = admin.Close() }()
+	sender, err := sarama.NewSyncProducerFromClient(client)
+	exitOn(err)
+	defer func() { _ = sender.Close() }()
+	to := &broker{arguments.Bootstrap, arguments.Prefix, client, admin, sender}
+	checks := slices.Concat(
+		recordChecks(), adminChecks(), errorChecks(), groupChecks(), transactionChecks())
+	scenario.Play(arguments, checks, func() (*broker, func()) { return to, func() {} })
+}
+
+func exitOn(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sarama:", err)
 		os.Exit(1)
-	}
-	defer func() { _ = admin.Close() }()
-	to := &broker{*bootstrap, *prefix, client, admin}
-	lines := json.NewEncoder(os.Stdout)
-	lines.SetEscapeHTML(false)
-	for _, check := range slices.Concat(recordChecks(), adminChecks(), errorChecks()) {
-		if chosen != nil && !slices.Contains(chosen, check.name) {
-			continue
-		}
-		began := time.Now()
-		answer, err := check.run(to)
-		line := outcome{Check: check.name, Result: "pass", Answer: answer}
-		line.Detail = fmt.Sprintf("%d ms", time.Since(began).Milliseconds())
-		if err != nil {
-			line.Result, line.Detail = "fail", err.Error()
-		}
-		_ = lines.Encode(line)
 	}
 }
 
@@ -120,7 +84,7 @@ func (b *broker) topic(name string, partitions int32, settings ...string) (strin
 	for partition := range partitions {
 		ends[partition] = sarama.OffsetNewest
 	}
-	_, err := eventually("NONE", func() (string, error) {
+	_, err := scenario.Eventually("NONE", func() (string, error) {
 		if err := b.client.RefreshMetadata(name); err != nil {
 			return err.Error(), nil
 		}
@@ -133,19 +97,6 @@ func (b *broker) topic(name string, partitions int32, settings ...string) (strin
 		return "NONE", err
 	})
 	return name, err
-}
-
-// eventually asks until the answer is the wanted one: a broker may take a moment to show what its
-// controller has done. What it says last is returned.
-func eventually(wanted string, ask func() (string, error)) (string, error) {
-	deadline := time.Now().Add(shownMax)
-	for {
-		answer, err := ask()
-		if answer == wanted || err != nil || time.Now().After(deadline) {
-			return answer, err
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // produce sends the messages in their order, and waits until all are acknowledged.
@@ -171,7 +122,13 @@ func firstOf(err error) error {
 func (b *broker) consume(
 	topic string, places map[int32]int64, count int,
 ) ([]*sarama.ConsumerMessage, error) {
-	consumer, err := sarama.NewConsumer([]string{b.bootstrap}, configuration())
+	return b.consumeWith(configuration(), topic, places, count)
+}
+
+func (b *broker) consumeWith(
+	config *sarama.Config, topic string, places map[int32]int64, count int,
+) ([]*sarama.ConsumerMessage, error) {
+	consumer, err := sarama.NewConsumer([]string{b.bootstrap}, config)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +195,13 @@ var names = map[sarama.KError]string{
 	sarama.ErrInvalidConfig:            "INVALID_CONFIG",
 	sarama.ErrInvalidRequest:           "INVALID_REQUEST",
 	sarama.ErrElectionNotNeeded:        "ELECTION_NOT_NEEDED",
+	sarama.ErrUnknownMemberId:          "UNKNOWN_MEMBER_ID",
+	sarama.ErrNonEmptyGroup:            "NON_EMPTY_GROUP",
+	sarama.ErrGroupIDNotFound:          "GROUP_ID_NOT_FOUND",
+	sarama.ErrGroupSubscribedToTopic:   "GROUP_SUBSCRIBED_TO_TOPIC",
+	sarama.ErrFencedInstancedId:        "FENCED_INSTANCE_ID",
+	sarama.ErrInvalidProducerEpoch:     "INVALID_PRODUCER_EPOCH",
+	sarama.ErrProducerFenced:           "PRODUCER_FENCED",
 }
 
 // errorName is the protocol's name of an error that the broker answered, or what else went wrong.
@@ -254,12 +218,4 @@ func errorName(err error) string {
 	default:
 		return err.Error()
 	}
-}
-
-// expect is for answers that have to be these: an error if not.
-func expect(answer, wanted string) (string, error) {
-	if answer != wanted {
-		return answer, fmt.Errorf("answered %q, expected %q", answer, wanted)
-	}
-	return answer, nil
 }

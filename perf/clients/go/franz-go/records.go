@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"ringlog/perf/clients/go/scenario"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,7 +23,7 @@ const (
 func recordChecks() []check {
 	var checks []check
 	add := func(name string, run func(*broker) (string, error)) {
-		checks = append(checks, check{name, run})
+		checks = append(checks, check{Name: name, Run: run})
 	}
 	codecs := []struct {
 		name  string
@@ -220,7 +222,7 @@ func nulls(b *broker) (string, error) {
 		shown = append(shown, shownBytes(record.Key)+":"+shownBytes(record.Value))
 		wanted = append(wanted, shownBytes(pairs[i][0])+":"+shownBytes(pairs[i][1]))
 	}
-	return expect(strings.Join(shown, " "), strings.Join(wanted, " "))
+	return scenario.Expect(strings.Join(shown, " "), strings.Join(wanted, " "))
 }
 
 func sizes(b *broker) (string, error) {
@@ -323,7 +325,7 @@ func seekOffset(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return expect(answer, "0 1 9 10 55 99")
+	return scenario.Expect(answer, "0 1 9 10 55 99")
 }
 
 func seekTimestamp(b *broker) (string, error) {
@@ -339,7 +341,7 @@ func seekTimestamp(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return expect(answer, "0 0 1 1 10 42 43 99")
+	return scenario.Expect(answer, "0 0 1 1 10 42 43 99")
 }
 
 // seekEnds starts at the beginning, a little after it, a little before the end, and at the end, where
@@ -377,5 +379,5 @@ func seekEnds(b *broker) (string, error) {
 		return "", err
 	}
 	late := fetches.Records()[0]
-	return expect(fmt.Sprintf("%s %d:%s", answer, late.Offset, late.Value), "0 5 97 100:late")
+	return scenario.Expect(fmt.Sprintf("%s %d:%s", answer, late.Offset, late.Value), "0 5 97 100:late")
 }

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strings"
 
+	"ringlog/perf/clients/go/scenario"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
@@ -14,22 +16,22 @@ const topicSource = "DYNAMIC_TOPIC_CONFIG"
 
 func adminChecks() []check {
 	return []check{
-		{"admin/create", create},
-		{"admin/describe", describe},
-		{"admin/configs", configs},
-		{"admin/configs-broker", brokerConfigs},
-		{"admin/configs-whole", wholeConfigs},
-		{"admin/config-resources", configResources},
-		{"admin/partitions", partitions},
-		{"admin/offsets", offsets},
-		{"admin/leader-epochs", leaderEpochs},
-		{"admin/delete-records", deleteRecords},
-		{"admin/delete", deletion},
-		{"admin/cluster", cluster},
-		{"admin/log-dirs", logDirs},
-		{"admin/producers", producers},
-		{"admin/elect-leaders", electLeaders},
-		{"admin/reassignments", reassignments},
+		{Name: "admin/create", Run: create},
+		{Name: "admin/describe", Run: describe},
+		{Name: "admin/configs", Run: configs},
+		{Name: "admin/configs-broker", Run: brokerConfigs},
+		{Name: "admin/configs-whole", Run: wholeConfigs},
+		{Name: "admin/config-resources", Run: configResources},
+		{Name: "admin/partitions", Run: partitions},
+		{Name: "admin/offsets", Run: offsets},
+		{Name: "admin/leader-epochs", Run: leaderEpochs},
+		{Name: "admin/delete-records", Run: deleteRecords},
+		{Name: "admin/delete", Run: deletion},
+		{Name: "admin/cluster", Run: cluster},
+		{Name: "admin/log-dirs", Run: logDirs},
+		{Name: "admin/producers", Run: producers},
+		{Name: "admin/elect-leaders", Run: electLeaders},
+		{Name: "admin/reassignments", Run: reassignments},
 	}
 }
 
@@ -174,7 +176,7 @@ func configs(b *broker) (string, error) {
 	// shownOnce waits until the broker shows this value of retention.ms.
 	shownOnce := func(wanted string) (map[string]string, error) {
 		var got map[string]string
-		_, err := b.eventually(wanted, func() (string, error) {
+		_, err := scenario.Eventually(wanted, func() (string, error) {
 			var err error
 			got, err = b.described(topic)
 			value, _, _ := strings.Cut(got["retention.ms"], " <")
@@ -237,7 +239,7 @@ func wholeConfigs(b *broker) (string, error) {
 		return "", err
 	}
 	var got map[string]string
-	_, err = b.eventually("604800000 (DEFAULT_CONFIG)", func() (string, error) {
+	_, err = scenario.Eventually("604800000 (DEFAULT_CONFIG)", func() (string, error) {
 		var err error
 		got, err = b.described(topic)
 		return got["retention.ms"], err
@@ -275,7 +277,7 @@ func brokerConfigs(b *broker) (string, error) {
 	}
 	lines := make([]string, 0, 5)
 	note := func(wanted string) error {
-		text, err := b.eventually(wanted, shown)
+		text, err := scenario.Eventually(wanted, shown)
 		lines = append(lines, text)
 		return err
 	}
@@ -346,7 +348,7 @@ func partitions(b *broker) (string, error) {
 	if grown[topic].Err != nil {
 		return "", grown[topic].Err
 	}
-	seen, err := b.eventually("7", func() (string, error) {
+	seen, err := scenario.Eventually("7", func() (string, error) {
 		topics, err := b.admin.ListTopics(b.context, topic)
 		return fmt.Sprint(len(topics[topic].Partitions)), err
 	})
@@ -469,7 +471,7 @@ func deletion(b *broker) (string, error) {
 	if deleted[topic].Err != nil {
 		return "", deleted[topic].Err
 	}
-	gone, err := b.eventually("UNKNOWN_TOPIC_OR_PARTITION", func() (string, error) {
+	gone, err := scenario.Eventually("UNKNOWN_TOPIC_OR_PARTITION", func() (string, error) {
 		topics, err := b.admin.ListTopics(b.context, topic)
 		return errorName(topics[topic].Err), err
 	})

@@ -4,40 +4,26 @@ import (
 	"fmt"
 	"strings"
 
+	"ringlog/perf/clients/go/scenario"
+
 	"github.com/IBM/sarama"
 )
 
 func errorChecks() []check {
 	return []check{
-		{"errors/unknown-topic", unknownTopic},
-		{"errors/too-large", tooLarge},
-		{"errors/invalid-name", invalidName},
-		{"errors/exists", exists},
-		{"errors/out-of-range", outOfRange},
-		{"errors/bad-config", badConfig},
-		{"errors/bad-partitions", badPartitions},
+		{Name: "errors/unknown-topic", Run: unknownTopic},
+		{Name: "errors/too-large", Run: tooLarge},
+		{Name: "errors/invalid-name", Run: invalidName},
+		{Name: "errors/exists", Run: exists},
+		{Name: "errors/out-of-range", Run: outOfRange},
+		{Name: "errors/bad-config", Run: badConfig},
+		{Name: "errors/bad-partitions", Run: badPartitions},
 	}
-}
-
-// answers collects what was asked and the name of the error that came.
-type answers struct{ lines []string }
-
-func (a *answers) add(what string, err error) {
-	a.lines = append(a.lines, what+": "+errorName(err))
-}
-
-// all is an error when something succeeded that had to fail.
-func (a *answers) all() (string, error) {
-	text := strings.Join(a.lines, "; ")
-	if strings.Contains(text, ": NONE") {
-		return text, fmt.Errorf("no error: %s", text)
-	}
-	return text, nil
 }
 
 // unknownTopic: a metadata request of sarama makes topics unless told otherwise.
 func unknownTopic(b *broker) (string, error) {
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	topic := b.prefix + "-never-made"
 	config := configuration()
 	config.Metadata.AllowAutoTopicCreation = false
@@ -48,21 +34,21 @@ func unknownTopic(b *broker) (string, error) {
 	}
 	defer func() { _ = client.Close() }()
 	_, err = client.Partitions(topic)
-	got.add("partitions", err)
+	got.Add("partitions", err)
 	_, err = client.GetOffset(topic, 0, sarama.OffsetNewest)
-	got.add("offset", err)
+	got.Add("offset", err)
 	message := &sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder("value")}
-	got.add("produce", b.produce(config, message))
+	got.Add("produce", b.produce(config, message))
 	topics, err := b.admin.DescribeTopics([]string{topic})
 	if err != nil {
 		return "", err
 	}
-	got.add("describe", topics[0].Err)
+	got.Add("describe", topics[0].Err)
 	_, err = b.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
-	got.add("configs", err)
-	got.add("grow", b.admin.CreatePartitions(topic, 2, nil, false))
-	got.add("delete", b.admin.DeleteTopic(topic))
-	return got.all()
+	got.Add("configs", err)
+	got.Add("grow", b.admin.CreatePartitions(topic, 2, nil, false))
+	got.Add("delete", b.admin.DeleteTopic(topic))
+	return got.All()
 }
 
 func tooLarge(b *broker) (string, error) {
@@ -76,17 +62,17 @@ func tooLarge(b *broker) (string, error) {
 	}
 	config := configuration()
 	config.Producer.MaxMessageBytes = 8 << 20
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	send := func(topic string, size int) error {
 		value := sarama.ByteEncoder(make([]byte, size))
 		return b.produce(config, &sarama.ProducerMessage{Topic: topic, Value: value})
 	}
-	got.add("2097152", send(topic, 2<<20))
-	got.add("1000", send(small, 1000))
+	got.Add("2097152", send(topic, 2<<20))
+	got.Add("1000", send(small, 1000))
 	if err := send(small, 900); err != nil {
 		return "", err
 	}
-	return got.all()
+	return got.All()
 }
 
 func (b *broker) creation(partitions int32, replicas int16, name string, settings ...string) error {
@@ -99,15 +85,15 @@ func (b *broker) creation(partitions int32, replicas int16, name string, setting
 
 // invalidName leaves the empty name out: sarama answers that itself.
 func invalidName(b *broker) (string, error) {
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	names := []struct{ what, name string }{
 		{"space", b.prefix + " bad"}, {"slash", b.prefix + "/bad"}, {"letter", b.prefix + "-ü"},
 		{"dot", "."}, {"dots", ".."}, {"250 letters", strings.Repeat("a", 250)},
 	}
 	for _, name := range names {
-		got.add(name.what, b.creation(1, 1, name.name))
+		got.Add(name.what, b.creation(1, 1, name.name))
 	}
-	return got.all()
+	return got.All()
 }
 
 func exists(b *broker) (string, error) {
@@ -119,11 +105,11 @@ func exists(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var got answers
-	got.add("again", b.creation(1, 1, topic))
-	got.add("other partitions", b.creation(2, 1, topic))
-	got.add("collision", b.creation(1, 1, strings.ReplaceAll(dotted, ".", "_")))
-	return got.all()
+	got := scenario.Answers{Name: errorName}
+	got.Add("again", b.creation(1, 1, topic))
+	got.Add("other partitions", b.creation(2, 1, topic))
+	got.Add("collision", b.creation(1, 1, strings.ReplaceAll(dotted, ".", "_")))
+	return got.All()
 }
 
 // outOfRange: sarama compares a place with the ends itself before it fetches, but asks them of the
@@ -136,9 +122,9 @@ func outOfRange(b *broker) (string, error) {
 	if err := b.produce(configuration(), numbered(topic, 1, 10)...); err != nil {
 		return "", err
 	}
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	_, err = b.consume(topic, map[int32]int64{0: 1000}, 1)
-	got.add("consume at 1000", err)
+	got.Add("consume at 1000", err)
 	leader, err := b.client.Leader(topic, 0)
 	if err != nil {
 		return "", err
@@ -149,9 +135,9 @@ func outOfRange(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	got.add("fetch at 1000", response.GetBlock(topic, 0).Err)
-	got.add("delete records before 11", b.admin.DeleteRecords(topic, map[int32]int64{0: 11}))
-	return got.all()
+	got.Add("fetch at 1000", response.GetBlock(topic, 0).Err)
+	got.Add("delete records before 11", b.admin.DeleteRecords(topic, map[int32]int64{0: 11}))
+	return got.All()
 }
 
 func badConfig(b *broker) (string, error) {
@@ -159,7 +145,7 @@ func badConfig(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	pairs := [][2]string{
 		{"no.such.setting", "1"}, {"retention.ms", "soon"}, {"retention.ms", "-2"},
 		{"cleanup.policy", "burn"}, {"compression.type", "brotli"}, {"segment.bytes", "1"},
@@ -168,15 +154,15 @@ func badConfig(b *broker) (string, error) {
 	for i, pair := range pairs {
 		name := fmt.Sprintf("%s-bad-config-%d", b.prefix, i)
 		what := pair[0] + "=" + pair[1]
-		got.add("create "+what, b.creation(1, 1, name, pair[0], pair[1]))
+		got.Add("create "+what, b.creation(1, 1, name, pair[0], pair[1]))
 		whole := map[string]*string{pair[0]: &pair[1]}
-		got.add("alter "+what, b.admin.AlterConfig(sarama.TopicResource, topic, whole, false))
+		got.Add("alter "+what, b.admin.AlterConfig(sarama.TopicResource, topic, whole, false))
 		change := map[string]sarama.IncrementalAlterConfigsEntry{
 			pair[0]: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &pair[1]},
 		}
-		got.add("change "+what, b.admin.IncrementalAlterConfig(sarama.TopicResource, topic, change, false))
+		got.Add("change "+what, b.admin.IncrementalAlterConfig(sarama.TopicResource, topic, change, false))
 	}
-	return got.all()
+	return got.All()
 }
 
 func badPartitions(b *broker) (string, error) {
@@ -184,17 +170,17 @@ func badPartitions(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var got answers
+	got := scenario.Answers{Name: errorName}
 	name := b.prefix + "-bad-partitions-new"
 	for _, partitions := range []int32{0, -2} {
-		got.add(fmt.Sprintf("create %d", partitions), b.creation(partitions, 1, name))
+		got.Add(fmt.Sprintf("create %d", partitions), b.creation(partitions, 1, name))
 	}
 	for _, replicas := range []int16{0, -2, 30} {
-		got.add(fmt.Sprintf("replicas %d", replicas), b.creation(1, replicas, name))
+		got.Add(fmt.Sprintf("replicas %d", replicas), b.creation(1, replicas, name))
 	}
 	for _, count := range []int32{2, 3, -1} {
 		grown := b.admin.CreatePartitions(topic, count, nil, false)
-		got.add(fmt.Sprintf("grow 3 to %d", count), grown)
+		got.Add(fmt.Sprintf("grow 3 to %d", count), grown)
 	}
-	return got.all()
+	return got.All()
 }

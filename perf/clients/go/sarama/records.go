@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"ringlog/perf/clients/go/scenario"
+
 	"github.com/IBM/sarama"
 )
 
@@ -19,7 +21,7 @@ const (
 func recordChecks() []check {
 	var checks []check
 	add := func(name string, run func(*broker) (string, error)) {
-		checks = append(checks, check{name, run})
+		checks = append(checks, check{Name: name, Run: run})
 	}
 	codecs := []sarama.CompressionCodec{
 		sarama.CompressionNone, sarama.CompressionGZIP, sarama.CompressionSnappy,
@@ -181,7 +183,7 @@ func nulls(b *broker) (string, error) {
 		shown = append(shown, shownBytes(message.Key)+":"+shownBytes(message.Value))
 	}
 	wanted := `null:"value" "key":null null:null "":"value" "key":"" "":""`
-	return expect(strings.Join(shown, " "), wanted)
+	return scenario.Expect(strings.Join(shown, " "), wanted)
 }
 
 func sizes(b *broker) (string, error) {
@@ -267,7 +269,7 @@ func seekOffset(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return expect(answer, "0 1 9 10 55 99")
+	return scenario.Expect(answer, "0 1 9 10 55 99")
 }
 
 // seekTimestamp asks for the offset of a time, as sarama's users do, and starts there.
@@ -292,7 +294,7 @@ func seekTimestamp(b *broker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return expect(fmt.Sprintf("%s, later: %d", answer, later), "0 0 1 1 10 42 43 99, later: -1")
+	return scenario.Expect(fmt.Sprintf("%s, later: %d", answer, later), "0 0 1 1 10 42 43 99, later: -1")
 }
 
 // seekEnds starts at the beginning, and at the end, where only what is sent later comes.
@@ -318,5 +320,5 @@ func seekEnds(b *broker) (string, error) {
 	if err := <-sending; err != nil {
 		return "", err
 	}
-	return expect(fmt.Sprintf("%s %d:%s", first, got[0].Offset, got[0].Value), "0 100:late")
+	return scenario.Expect(fmt.Sprintf("%s %d:%s", first, got[0].Offset, got[0].Value), "0 100:late")
 }

@@ -1,89 +1,49 @@
-// A franz-go client (kgo and kadm) that checks a broker.
-//
-//	build: go build -o OUTPUT .        (in this folder; versions are pinned by go.mod and go.sum)
-//	start: OUTPUT --bootstrap HOST:PORT --prefix PREFIX [--only CHECK,CHECK]
-//
-// Every line of output is one check: {"check","result","detail","answer"}. The answer has nothing in
-// it that differs from one broker or run to another, so that two brokers can be compared by it. All
-// topics are made here, through kadm, and their names begin with the prefix. The exit status is 0
-// whenever the program came to its end, whatever the checks found.
+// The program of franz-go (kgo and kadm); see the package scenario.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
+
+	"ringlog/perf/clients/go/scenario"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	checkSecondsMax = 15
-	shownSecondsMax = 3
-)
+const checkSecondsMax = 40
 
-type outcome struct {
-	Check  string `json:"check"`
-	Result string `json:"result"`
-	Detail string `json:"detail"`
-	Answer string `json:"answer"`
-}
-
-// broker is what every check is given: where the broker is, and an admin client to it.
+// broker is what every check is given: where the broker is, an admin client to it, and a producer.
 type broker struct {
 	context   context.Context
 	bootstrap string
 	prefix    string
 	admin     *kadm.Client
+	sender    *kgo.Client
 }
 
-type check struct {
-	name string
-	run  func(*broker) (answer string, err error)
-}
+type check = scenario.Check[*broker]
 
 func main() {
-	bootstrap := flag.String("bootstrap", "127.0.0.1:9092", "address of the broker")
-	prefix := flag.String("prefix", "franz-go", "what the names of topics begin with")
-	only := flag.String("only", "", "the checks to run, with commas between; all if empty")
-	flag.Parse()
-	checks := slices.Concat(recordChecks(), adminChecks(), errorChecks())
-	var chosen []string
-	if *only != "" {
-		chosen = strings.Split(*only, ",")
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(*bootstrap), kgo.MetadataMinAge(10*time.Millisecond))
+	arguments := scenario.Parse("franz-go")
+	to := &broker{bootstrap: arguments.Bootstrap, prefix: arguments.Prefix}
+	sender, err := to.client()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "franz-go:", err)
 		os.Exit(1)
 	}
-	defer client.Close()
-	lines := json.NewEncoder(os.Stdout)
-	lines.SetEscapeHTML(false)
-	for _, check := range checks {
-		if chosen != nil && !slices.Contains(chosen, check.name) {
-			continue
-		}
+	defer sender.Close()
+	checks := slices.Concat(
+		recordChecks(), adminChecks(), errorChecks(), groupChecks(), transactionChecks())
+	scenario.Play(arguments, checks, func() (*broker, func()) {
 		ctx, cancel := context.WithTimeout(context.Background(), checkSecondsMax*time.Second)
-		began := time.Now()
-		to := &broker{ctx, *bootstrap, *prefix, kadm.NewClient(client)}
-		answer, err := check.run(to)
-		cancel()
-		line := outcome{Check: check.name, Result: "pass", Answer: answer}
-		line.Detail = fmt.Sprintf("%d ms", time.Since(began).Milliseconds())
-		if err != nil {
-			line.Result, line.Detail = "fail", err.Error()
-		}
-		_ = lines.Encode(line)
-	}
+		return &broker{ctx, to.bootstrap, to.prefix, kadm.NewClient(sender), sender}, cancel
+	})
 }
 
 // topic makes a topic of this check; settings are pairs of names and values.
@@ -98,7 +58,7 @@ func (b *broker) topic(name string, partitions int32, settings ...string) (strin
 	}
 	// Every partition's leader has to answer before anything is sent: a batch may otherwise be taken
 	// where the one before it was refused.
-	_, err := b.eventually(fmt.Sprint(partitions), func() (string, error) {
+	_, err := scenario.Eventually(fmt.Sprint(partitions), func() (string, error) {
 		ends, err := b.admin.ListEndOffsets(b.context, name)
 		if err == nil && ends.Error() != nil {
 			return ends.Error().Error(), nil
@@ -106,19 +66,6 @@ func (b *broker) topic(name string, partitions int32, settings ...string) (strin
 		return fmt.Sprint(len(ends[name])), err
 	})
 	return name, err
-}
-
-// eventually asks until the answer is the wanted one: a broker may take a moment to show what its
-// controller has done. What it says last is returned.
-func (b *broker) eventually(wanted string, ask func() (string, error)) (string, error) {
-	deadline := time.Now().Add(shownSecondsMax * time.Second)
-	for {
-		answer, err := ask()
-		if answer == wanted || err != nil || time.Now().After(deadline) {
-			return answer, err
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // client makes a client that chooses partitions by hand and asks the broker often.
@@ -186,12 +133,4 @@ func errorName(err error) string {
 	default:
 		return err.Error()
 	}
-}
-
-// expect is for answers that have to be these: an error if not.
-func expect(answer, wanted string) (string, error) {
-	if answer != wanted {
-		return answer, fmt.Errorf("answered %q, expected %q", answer, wanted)
-	}
-	return answer, nil
 }

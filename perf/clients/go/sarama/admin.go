@@ -5,23 +5,25 @@ import (
 	"sort"
 	"strings"
 
+	"ringlog/perf/clients/go/scenario"
+
 	"github.com/IBM/sarama"
 )
 
 func adminChecks() []check {
 	return []check{
-		{"admin/create", create},
-		{"admin/describe", describe},
-		{"admin/configs", configs},
-		{"admin/configs-whole", wholeConfigs},
-		{"admin/partitions", partitions},
-		{"admin/offsets", offsets},
-		{"admin/delete-records", deleteRecords},
-		{"admin/delete", deletion},
-		{"admin/cluster", cluster},
-		{"admin/log-dirs", logDirs},
-		{"admin/elect-leaders", electLeaders},
-		{"admin/reassignments", reassignments},
+		{Name: "admin/create", Run: create},
+		{Name: "admin/describe", Run: describe},
+		{Name: "admin/configs", Run: configs},
+		{Name: "admin/configs-whole", Run: wholeConfigs},
+		{Name: "admin/partitions", Run: partitions},
+		{Name: "admin/offsets", Run: offsets},
+		{Name: "admin/delete-records", Run: deleteRecords},
+		{Name: "admin/delete", Run: deletion},
+		{Name: "admin/cluster", Run: cluster},
+		{Name: "admin/log-dirs", Run: logDirs},
+		{Name: "admin/elect-leaders", Run: electLeaders},
+		{Name: "admin/reassignments", Run: reassignments},
 	}
 }
 
@@ -49,7 +51,7 @@ func create(b *broker) (string, error) {
 	}
 	// ListTopics describes the configs of all topics, too, and gives those that are not defaults.
 	wanted := "3 partitions, 1 replicas, retention.ms=123456; defaults: 1 replicas"
-	return eventually(wanted, func() (string, error) {
+	return scenario.Eventually(wanted, func() (string, error) {
 		topics, err := b.admin.ListTopics()
 		if err != nil {
 			return "", err
@@ -122,7 +124,7 @@ func (b *broker) described(topic string) (map[string]string, error) {
 // shownOnce waits until the broker shows that retention.ms begins so.
 func (b *broker) shownOnce(topic, wanted string) (map[string]string, error) {
 	var got map[string]string
-	_, err := eventually(wanted, func() (string, error) {
+	_, err := scenario.Eventually(wanted, func() (string, error) {
 		var err error
 		got, err = b.described(topic)
 		value, _, _ := strings.Cut(got["retention.ms"], ",")
@@ -219,7 +221,7 @@ func partitions(b *broker) (string, error) {
 			return "", err
 		}
 	}
-	seen, err := eventually("7", func() (string, error) {
+	seen, err := scenario.Eventually("7", func() (string, error) {
 		topics, err := b.admin.DescribeTopics([]string{topic})
 		if err != nil {
 			return "", err
@@ -305,7 +307,7 @@ func deletion(b *broker) (string, error) {
 	if err := b.admin.DeleteTopic(topic); err != nil {
 		return "", err
 	}
-	gone, err := eventually("false", func() (string, error) {
+	gone, err := scenario.Eventually("false", func() (string, error) {
 		topics, err := b.admin.ListTopics()
 		_, has := topics[topic]
 		return fmt.Sprint(has), err
