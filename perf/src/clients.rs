@@ -36,13 +36,12 @@ const SEGMENT: &str = "log.segment.bytes=2097152";
 const PERF_RECORDS: u64 = 200_000;
 const PERF_RECORD_BYTES: u64 = 100;
 /// So that groups and transactions need not wait as long as they do by default.
-const PACE: [&str; 3] = [
+const PACE: [&str; 4] = [
     "group.initial.rebalance.delay.ms=300",
     "group.consumer.min.heartbeat.interval.ms=300",
     "group.consumer.heartbeat.interval.ms=300",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
 ];
-/// How often Kafka looks for transactions that ran out of time; Ringlog has a timer for each.
-const KAFKA_PACE: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=500";
 /// How many client programs talk to a broker at a time.
 const PROGRAMS_AT_ONCE: usize = 2;
 /// Topics of which it is known how many records must lie in their files.
@@ -147,12 +146,9 @@ fn kinds_of(arguments: &Arguments) -> Vec<Kind> {
     kinds
 }
 
-fn settings_for(kind: &Kind) -> Vec<&'static str> {
+fn settings() -> Vec<&'static str> {
     let mut settings = vec![PARTITIONS, SEGMENT];
-    if *kind == Kind::Kafka {
-        settings.extend(PACE);
-        settings.push(KAFKA_PACE);
-    }
+    settings.extend(PACE);
     settings
 }
 
@@ -193,7 +189,7 @@ impl Clients<'_> {
             folder: folder.path(),
             port: process::free_ports(8)?,
             cpus: "",
-            settings: &settings_for(kind),
+            settings: &settings(),
             arguments: &[],
         };
         let mut server = brokers.start(&setup)?;
