@@ -44,7 +44,8 @@ def create(options):
     for text in options.topic:
         name, partitions = text.split(":")
         topics.append(NewTopic(name, int(partitions), 1))
-    for future in AdminClient(base(options)).create_topics(topics).values():
+    admin = AdminClient(base(options))
+    for future in admin.create_topics(topics).values():
         future.result(timeout=WAIT)
 
 
@@ -149,8 +150,8 @@ class Transfers:
         for message in messages:
             transfer, source, target, amount = message.value().decode().split(" ")
             for account, moved in ((source, "-" + amount), (target, amount)):
-                self.producer.produce(self.options.target, key=account,
-                                      value=f"{transfer} {account} {moved}")
+                movement = f"{transfer} {account} {moved} {self.options.transactional_id}"
+                self.producer.produce(self.options.target, key=account, value=movement)
             places[message.partition()] = message.offset() + 1
         offsets = [TopicPartition(self.options.source, partition, offset)
                    for partition, offset in places.items()]

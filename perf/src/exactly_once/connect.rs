@@ -6,20 +6,22 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use super::Ground;
 use super::broker::Broker;
-use super::connectors::{self, Worker};
-use super::follower::values;
+use super::connectors::{self, BATCH_LINES, Worker};
+use super::follower::{Follower, values};
 use crate::Failure;
 use crate::process;
 
 const TOPIC: &str = "lines";
 const WORKERS: u16 = 2;
 const LINES_PER_PORTION: u64 = 20;
+/// Less than a batch of the source connector.
+const LINES_BEHIND_MAX: u64 = BATCH_LINES / 2;
 const PORTION_INTERVAL: Duration = Duration::from_millis(100);
 /// Between the first sign of life after a kill and the next kill.
 const UPTIME_MS_MAX: u64 = 3000;
@@ -39,33 +41,18 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let mut follower = ground.programs.follow(address, folder, TOPIC)?;
     let mut workers = Vec::new();
     for index in 0..WORKERS {
-        workers.push(Worker::start(ground, &broker, folder, index)?);
+        workers.push(Worker::start(ground, &broker, index)?);
     }
     connectors::create(&mut workers[0], TOPIC, &source, &sink)?;
-    let is_over = AtomicBool::new(false);
-    let written = thread::scope(|scope| {
-        let growing = scope.spawn(|| grow(&source, &is_over));
-        let outcome = (|| {
-            for kill in 1..=ground.pace.connect_kills {
-                let seen = follower.lines()?;
-                follower.await_lines(seen + 1, || broker.check_alive())?;
-                sleep(ground.chance(UPTIME_MS_MAX));
-                if kill % KILLS_PER_BROKER_KILL == 0 {
-                    broker.kill()?;
-                } else {
-                    // In doubt the first: each is somebody's coordinator or leader.
-                    let index = workers.iter().position(Worker::has_source).unwrap_or(0);
-                    let worker = workers.remove(index);
-                    workers.insert(index, worker.kill(ground, &broker, folder)?);
-                }
-                println!("  kill {kill}: {} lines by then", follower.lines()?);
-            }
-            Ok::<(), Failure>(())
-        })();
-        is_over.store(true, Ordering::Relaxed);
-        let written = growing.join().map_err(|_| "the writer of lines failed")?;
-        outcome.and(written.map_err(Failure::from))
+    let file = GrowingFile { path: &source, lines: AtomicU64::new(0), is_over: false.into() };
+    thread::scope(|scope| {
+        let growing = scope.spawn(|| file.grow());
+        let outcome = kill_workers(ground, &mut broker, &mut follower, &mut workers, &file);
+        file.is_over.store(true, Ordering::Relaxed);
+        growing.join().map_err(|_| "the writer of lines failed")??;
+        outcome
     })?;
+    let written = file.lines.into_inner();
     follower.await_lines(written, || {
         broker.check_alive()?;
         workers.iter_mut().try_for_each(|worker| worker.server.check_alive())
@@ -90,17 +77,59 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     broker.finish(promises)
 }
 
-/// Appends numbered lines at a steady pace until told to end; returns how many.
-fn grow(file: &Path, is_over: &AtomicBool) -> std::io::Result<u64> {
-    let mut file = OpenOptions::new().append(true).open(file)?;
-    let mut lines = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let portion: String = (lines..lines + LINES_PER_PORTION).map(line).collect();
-        file.write_all(portion.as_bytes())?;
-        lines += LINES_PER_PORTION;
-        sleep(PORTION_INTERVAL);
+/// Kills and waits for signs of life in turn, then until the topic has caught up with the file.
+fn kill_workers(
+    ground: &mut Ground<'_>,
+    broker: &mut Broker<'_>,
+    follower: &mut Follower,
+    workers: &mut Vec<Worker>,
+    file: &GrowingFile<'_>,
+) -> Result<(), Failure> {
+    for kill in 1..=ground.pace.connect_kills {
+        let seen = follower.lines()?;
+        follower.await_lines(seen + 1, || broker.check_alive())?;
+        sleep(ground.chance(UPTIME_MS_MAX));
+        if kill % KILLS_PER_BROKER_KILL == 0 {
+            broker.kill()?;
+        } else {
+            // In doubt the first: each is somebody's coordinator or leader.
+            let index = workers.iter().position(Worker::has_source).unwrap_or(0);
+            let worker = workers.remove(index);
+            workers.insert(index, worker.kill(ground, broker)?);
+        }
+        println!("  kill {kill}: {} lines by then", follower.lines()?);
     }
-    Ok(lines)
+    // The file connector keeps what it has read beyond a full batch until the file grows again: so
+    // the file must not end while batches are full.
+    loop {
+        let written = file.lines.load(Ordering::Relaxed);
+        follower.await_lines(written, || broker.check_alive())?;
+        if file.lines.load(Ordering::Relaxed) - written < LINES_BEHIND_MAX {
+            return Ok(());
+        }
+    }
+}
+
+/// The file that the source connector reads.
+struct GrowingFile<'a> {
+    path: &'a Path,
+    lines: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl GrowingFile<'_> {
+    /// Appends numbered lines at a steady pace until told to end.
+    fn grow(&self) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(self.path)?;
+        while !self.is_over.load(Ordering::Relaxed) {
+            let first = self.lines.load(Ordering::Relaxed);
+            let portion: String = (first..first + LINES_PER_PORTION).map(line).collect();
+            file.write_all(portion.as_bytes())?;
+            self.lines.fetch_add(LINES_PER_PORTION, Ordering::Relaxed);
+            sleep(PORTION_INTERVAL);
+        }
+        Ok(())
+    }
 }
 
 /// Marked at both ends: a worker that is killed leaves a part of a line in the sink, and the next

@@ -13,6 +13,8 @@ use super::rest;
 use crate::Failure;
 use crate::process::{self, Plan, Server};
 
+/// What the source reads at most for one transaction.
+pub const BATCH_LINES: u64 = 500;
 const HEAP_MIB: u32 = 384;
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 /// Until a cluster that rebalances takes a new connector.
@@ -27,12 +29,8 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it; returns when its REST interface listens.
-    pub fn start(
-        ground: &Ground<'_>,
-        broker: &Broker<'_>,
-        folder: &Path,
-        index: u16,
-    ) -> Result<Self, Failure> {
+    pub fn start(ground: &Ground<'_>, broker: &Broker<'_>, index: u16) -> Result<Self, Failure> {
+        let folder = broker.setup.folder;
         let address: SocketAddr = ([127, 0, 0, 1], broker.spare_port(index)).into();
         let settings = folder.join(format!("worker-{index}.properties"));
         let text = settings_text(broker.setup.address(), address);
@@ -50,14 +48,9 @@ impl Worker {
     }
 
     /// `kill -9`, and a new one in its place.
-    pub fn kill(
-        self,
-        ground: &Ground<'_>,
-        broker: &Broker<'_>,
-        folder: &Path,
-    ) -> Result<Self, Failure> {
+    pub fn kill(self, ground: &Ground<'_>, broker: &Broker<'_>) -> Result<Self, Failure> {
         self.server.kill()?;
-        Self::start(ground, broker, folder, self.index)
+        Self::start(ground, broker, self.index)
     }
 
     /// Whether the source connector's task runs here, as far as is known here.
@@ -103,8 +96,7 @@ pub fn create(worker: &mut Worker, topic: &str, source: &Path, sink: &Path) -> R
             "tasks.max": "1",
             "file": source,
             "topic": topic,
-            // Few lines in each transaction, many transactions.
-            "batch.size": "50",
+            "batch.size": BATCH_LINES.to_string(),
             "exactly.once.support": "required",
         }),
     )?;

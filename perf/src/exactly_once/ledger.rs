@@ -35,9 +35,11 @@ pub struct Verdict {
     pub strange: u64,
     /// Accounts that do not hold what the transfers give.
     pub wrong: u64,
+    /// How many movements each processor made.
+    pub by: BTreeMap<String, u64>,
 }
 
-/// Holds movements, `id account amount`, against the transfers.
+/// Holds movements, `id account amount processor`, against the transfers.
 pub fn check(transfers: &str, movements: &[&str]) -> Verdict {
     let mut wanted = BTreeMap::<(&str, &str, i64), u64>::new();
     let mut balances = BTreeMap::<&str, i64>::new();
@@ -53,12 +55,13 @@ pub fn check(transfers: &str, movements: &[&str]) -> Verdict {
     let mut verdict = Verdict::default();
     for movement in movements {
         let words: Vec<&str> = movement.split(' ').collect();
-        let [id, account, amount] = words[..] else {
+        let [id, account, amount, processor] = words[..] else {
             verdict.strange += 1;
             continue;
         };
         let amount: i64 = amount.parse().unwrap_or(0);
         verdict.sum += amount;
+        *verdict.by.entry(processor.to_string()).or_default() += 1;
         *balances.entry(account).or_default() += amount;
         match wanted.get_mut(&(id, account, amount)) {
             Some(seen) => *seen += 1,
@@ -80,17 +83,21 @@ mod tests {
     #[test]
     fn every_mistake_is_seen() {
         let transfers = "0\t0 a b 5\n1\t1 b c 7\n";
-        let right = ["0 a -5", "1 b -7", "0 b 5", "1 c 7"];
-        assert_eq!(check(transfers, &right), Verdict::default());
+        let right = ["0 a -5 p", "1 b -7 q", "0 b 5 p", "1 c 7 q"];
+        let verdict = check(transfers, &right);
+        assert_eq!(verdict.by, BTreeMap::from([("p".to_string(), 2), ("q".to_string(), 2)]));
+        assert_eq!(verdict, Verdict { by: verdict.by.clone(), ..Verdict::default() });
         for (movements, sum, missing, repeated, strange, wrong) in [
             (&right[..3], -7, 1, 0, 0, 1),
             (&right[..2], -12, 2, 0, 0, 2),
             (&[&right[..], &right[2..3]].concat(), 5, 0, 1, 0, 1),
-            (&[&right[..], &["2 a -1", "2 b 1"]].concat(), 0, 0, 0, 2, 2),
+            (&[&right[..], &["2 a -1 p", "2 b 1 p"]].concat(), 0, 0, 0, 2, 2),
             (&[&right[..], &["rubbish"]].concat(), 0, 0, 0, 1, 0),
         ] {
-            let verdict = Verdict { sum, missing, repeated, strange, wrong };
-            assert_eq!(check(transfers, movements), verdict, "{movements:?}");
+            let found = check(transfers, movements);
+            let by = found.by.clone();
+            let verdict = Verdict { sum, missing, repeated, strange, wrong, by };
+            assert_eq!(found, verdict, "{movements:?}");
         }
     }
 

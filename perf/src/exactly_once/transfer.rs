@@ -90,6 +90,10 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     promises.exactly("movements missing", verdict.missing, 0);
     promises.exactly("movements repeated", verdict.repeated, 0);
     promises.exactly("movements of no transfer", verdict.strange, 0);
+    for (processor, _) in PROCESSORS {
+        let moved = verdict.by.get(processor).copied().unwrap_or(0);
+        promises.at_least(&format!("movements by {processor}"), moved as f64, 1.0, "");
+    }
     promises.exactly("accounts with a wrong balance", verdict.wrong, 0);
     broker.finish(promises)
 }

@@ -19,7 +19,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
  * Reads transfers ("id from to amount") from --source and writes a debit and a credit of each
- * ("id account amount") to --target, with its place in the source, in one transaction for each poll.
+ * ("id account amount processor") to --target, with its place in the source, in one transaction for
+ * each poll.
  *
  * <p>Whatever goes wrong, the transaction is aborted or, where its end cannot be known, settled by a
  * new producer under the same transactional id; then it goes on where the committed offsets say.
@@ -96,7 +97,8 @@ final class Transfers implements AutoCloseable {
     }
 
     private void move(String id, String account, String amount) {
-        String movement = id + " " + account + " " + amount;
+        String processor = options.text("transactional-id");
+        String movement = String.join(" ", id, account, amount, processor);
         producer.send(new ProducerRecord<>(options.text("target"), account, movement));
     }
 
