@@ -45,7 +45,7 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     }
     connectors::create(&mut workers[0], TOPIC, &source, &sink)?;
     let file = GrowingFile { path: &source, lines: AtomicU64::new(0), is_over: false.into() };
-    thread::scope(|scope| {
+    let source_kills = thread::scope(|scope| {
         let growing = scope.spawn(|| file.grow());
         let outcome = kill_workers(ground, &mut broker, &mut follower, &mut workers, &file);
         file.is_over.store(true, Ordering::Relaxed);
@@ -68,6 +68,7 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let promises = &mut ground.promises;
     let kills = ground.pace.connect_kills;
     promises.note("kills of workers", (kills - kills / KILLS_PER_BROKER_KILL).to_string());
+    promises.at_least("of workers that read the file", source_kills as f64, 1.0, "");
     promises.note("lines in the file", written.to_string());
     promises.exactly("lines missing in the topic", copied.missing, 0);
     promises.exactly("lines repeated in the topic", copied.repeated, 0);
@@ -78,13 +79,15 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
 }
 
 /// Kills and waits for signs of life in turn, then until the topic has caught up with the file.
+/// Returns how many of the killed workers read the file.
 fn kill_workers(
     ground: &mut Ground<'_>,
     broker: &mut Broker<'_>,
     follower: &mut Follower,
     workers: &mut Vec<Worker>,
     file: &GrowingFile<'_>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
+    let mut source_kills = 0;
     for kill in 1..=ground.pace.connect_kills {
         let seen = follower.lines()?;
         follower.await_lines(seen + 1, || broker.check_alive())?;
@@ -92,8 +95,10 @@ fn kill_workers(
         if kill % KILLS_PER_BROKER_KILL == 0 {
             broker.kill()?;
         } else {
-            // In doubt the first: each is somebody's coordinator or leader.
-            let index = workers.iter().position(Worker::has_source).unwrap_or(0);
+            let index = workers.iter().position(Worker::has_source);
+            source_kills += u64::from(index.is_some());
+            // In doubt the first: between two owners, each does something for the source.
+            let index = index.unwrap_or(0);
             let worker = workers.remove(index);
             workers.insert(index, worker.kill(ground, broker)?);
         }
@@ -105,7 +110,7 @@ fn kill_workers(
         let written = file.lines.load(Ordering::Relaxed);
         follower.await_lines(written, || broker.check_alive())?;
         if file.lines.load(Ordering::Relaxed) - written < LINES_BEHIND_MAX {
-            return Ok(());
+            return Ok(source_kills);
         }
     }
 }

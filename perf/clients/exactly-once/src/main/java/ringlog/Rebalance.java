@@ -23,8 +23,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  *
  * <p>Settled is a group in which each partition has one owner and no member has more than one
  * partition more than another. It counts from when that was so, once it has been so for a second.
- * Owners are what the members themselves are told, by their callbacks. Prints an object for each
- * change of the group.
+ * Owners are what the members themselves are told, by their callbacks. The consumers exist before the
+ * clock starts. Prints an object for each change of the group.
  */
 final class Rebalance {
     private static final long CALM_NANOS = 1_000_000_000L;
@@ -32,7 +32,10 @@ final class Rebalance {
     private static final int NOBODY = 0;
 
     private final ExactlyOnce.Options options;
+    private final String name;
     private final int partitions;
+    /** Of the members so far; they begin with 1. */
+    private int numbers = NOBODY;
     /** By partition: the number of the member that owns it. */
     private final AtomicIntegerArray owners;
     /** By partition: who owned it when the group was last settled. */
@@ -45,19 +48,28 @@ final class Rebalance {
     private final List<Member> members = new ArrayList<>();
 
     static void run(ExactlyOnce.Options options, PrintStream out) throws Exception {
-        Rebalance group = new Rebalance(options);
-        int count = options.number("members");
-        group.change("all join", out, () -> {
-            for (int i = 0; i < count; i++) {
-                group.join();
-            }
-        });
+        // The first group of a broker waits for the topic of offsets, and a JVM for its classes.
+        Rebalance first = new Rebalance(options, options.text("group") + "-first");
+        Member alone = first.member();
+        first.join(alone);
+        first.settle(System.nanoTime());
+        first.leave();
+        alone.thread.join();
+
+        Rebalance group = new Rebalance(options, options.text("group"));
+        List<Member> all = new ArrayList<>();
+        for (int i = 0; i < options.number("members"); i++) {
+            all.add(group.member());
+        }
+        Member late = group.member();
+        group.change("all join", out, () -> all.forEach(group::join));
         group.change("one leaves", out, group::leave);
-        group.change("one joins", out, group::join);
+        group.change("one joins", out, () -> group.join(late));
     }
 
-    private Rebalance(ExactlyOnce.Options options) {
+    private Rebalance(ExactlyOnce.Options options, String name) {
         this.options = options;
+        this.name = name;
         partitions = options.number("partitions");
         owners = new AtomicIntegerArray(partitions);
         before = new int[partitions];
@@ -98,7 +110,7 @@ final class Rebalance {
     }
 
     private boolean isEven() {
-        int[] shares = new int[members.get(members.size() - 1).number + 1];
+        int[] shares = new int[numbers + 1];
         for (int i = 0; i < partitions; i++) {
             shares[owners.get(i)]++;
         }
@@ -113,9 +125,11 @@ final class Rebalance {
         return sum == partitions && most - least <= 1;
     }
 
-    private void join() {
-        int number = members.isEmpty() ? 1 : members.get(members.size() - 1).number + 1;
-        Member member = new Member(number);
+    private Member member() {
+        return new Member(++numbers);
+    }
+
+    private void join(Member member) {
         members.add(member);
         member.thread.start();
     }
@@ -178,7 +192,7 @@ final class Rebalance {
 
     private Properties settings() {
         Properties settings = ExactlyOnce.base(options);
-        settings.put("group.id", options.text("group"));
+        settings.put("group.id", name);
         settings.put("enable.auto.commit", "false");
         String assignor = switch (options.text("protocol")) {
             case "eager" -> "RangeAssignor";
