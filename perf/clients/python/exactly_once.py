@@ -32,6 +32,9 @@ def base(options):
         "bootstrap.servers": options.bootstrap,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 500,
+        # By default librdkafka forgets all brokers when none is there, and then waits for ever, in
+        # send_offsets_to_transaction, for one that it forgot: confluentinc/librdkafka issue 5511.
+        "metadata.recovery.strategy": "none",
     }
 
 
