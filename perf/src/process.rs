@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// How long a server may take until it listens. A JVM on a busy core needs seconds, and Kafka after a
-/// kill waits for its own former session to end.
+/// How long a server may take until it listens. A JVM on a busy core needs seconds, and Kafka,
+/// after a kill, waits for its own former session to end.
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long a clean stop may take.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
