@@ -7,7 +7,7 @@
 //! Ringlog must answer, but for the differences that are listed with their reasons.
 
 mod answers;
-mod install;
+pub mod install;
 mod kcat;
 mod kcat_group;
 mod program;

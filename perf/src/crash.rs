@@ -22,6 +22,7 @@ use crate::kafka::Kafka;
 use crate::load::{Loadgen, Report, Running};
 use crate::place::Place;
 use crate::process::{self, Server, TemporaryFolder};
+use crate::random::Random;
 use crate::table::{Spread, Table, significant};
 
 const PRODUCERS: usize = 3;
@@ -108,11 +109,11 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
 
 impl Crash<'_> {
     fn kill_and_restart(&mut self, arguments: &Arguments) -> Result<(), Failure> {
-        let mut random = Random(arguments.seed);
+        let mut random = Random::new(arguments.seed);
         let mut server = self.brokers.start(&self.setup)?;
         self.await_serving(&mut server)?;
         for kill in 1..=arguments.kills {
-            let uptime = UPTIME_MS_MIN + random.next() % (UPTIME_MS_MAX - UPTIME_MS_MIN);
+            let uptime = UPTIME_MS_MIN + random.below(UPTIME_MS_MAX - UPTIME_MS_MIN);
             self.keep_producing(Duration::from_millis(uptime))?;
             server.check_alive()?;
             server.kill()?;
@@ -291,17 +292,4 @@ fn ask_all(common: &Common) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// splitmix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }

@@ -16,11 +16,8 @@ mod slow;
 mod socket;
 
 use std::fmt;
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::Failure;
 use crate::broker::{Brokers, Kind, Setup};
@@ -29,7 +26,7 @@ use crate::load::{Loadgen, Report};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::process::{self, Server, TemporaryFolder};
-use crate::table::{Table, significant};
+use crate::promises::Promises;
 
 const SERVER_CPU: &str = "0";
 const LOAD_CPU: usize = 1;
@@ -70,17 +67,6 @@ struct Pace {
     overload_seconds: f64,
 }
 
-/// One line of the result.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    part: &'static str,
-    what: String,
-    found: String,
-    /// What it may be at most or at least; empty: it is only told.
-    promise: String,
-    is_kept: bool,
-}
-
 /// What the parts share.
 struct Ground<'a> {
     place: &'a Place,
@@ -88,8 +74,7 @@ struct Ground<'a> {
     loadgen: Loadgen,
     pace: Pace,
     seed: u64,
-    rows: Vec<Row>,
-    part: &'static str,
+    promises: Promises,
 }
 
 /// 99th percentiles of several runs, microseconds, in order.
@@ -142,17 +127,16 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         loadgen: Loadgen::new(place.binaries(), Some(LOAD_CPU)),
         pace,
         seed: arguments.seed,
-        rows: Vec::new(),
-        part: "",
+        promises: Promises::default(),
     };
     for name in &arguments.parts {
         let part = PARTS.iter().find(|(known, _)| known == name);
         let (name, part) = part.ok_or_else(|| format!("--parts: there is no {name:?}"))?;
         println!("{name}:");
-        ground.part = name;
+        ground.promises.part = name;
         part(&mut ground).map_err(|failure| format!("{name}: {failure}"))?;
     }
-    ground.report(&machine)
+    ground.promises.report(place, &machine, pace.is_quick, "hostile")
 }
 
 fn pace(arguments: &Arguments) -> Pace {
@@ -172,7 +156,7 @@ fn pace(arguments: &Arguments) -> Pace {
 
 impl<'a> Ground<'a> {
     fn folder(&self) -> Result<TemporaryFolder, Failure> {
-        TemporaryFolder::new(self.place.work(), &format!("hostile-{}", self.part))
+        TemporaryFolder::new(self.place.work(), &format!("hostile-{}", self.promises.part))
     }
 
     fn setup<'s>(
@@ -232,63 +216,8 @@ impl<'a> Ground<'a> {
         let noise = if self.pace.is_quick { NOISE_QUICK_US } else { NOISE_US };
         let limit = (2.0 * alone.median()).max(noise);
         let is_kept = beside.median() <= limit;
-        self.row(what, beside.to_string(), format!("≤ {limit:.0} µs"), is_kept);
-        self.note(&format!("{what}, alone"), alone.to_string());
-    }
-
-    fn row(&mut self, what: &str, found: String, promise: String, is_kept: bool) {
-        let mark = if is_kept { "" } else { "   BROKEN" };
-        println!("  {what}: {found} {promise}{mark}");
-        self.rows.push(Row { part: self.part, what: what.into(), found, promise, is_kept });
-    }
-
-    fn note(&mut self, what: &str, found: String) {
-        self.row(what, found, String::new(), true);
-    }
-
-    fn at_most(&mut self, what: &str, value: f64, limit: f64, unit: &str) {
-        let found = format!("{} {unit}", significant(value));
-        self.row(what, found, format!("≤ {} {unit}", significant(limit)), value <= limit);
-    }
-
-    fn at_least(&mut self, what: &str, value: f64, limit: f64, unit: &str) {
-        let found = format!("{} {unit}", significant(value));
-        self.row(what, found, format!("≥ {} {unit}", significant(limit)), value >= limit);
-    }
-
-    fn report(self, machine: &Machine) -> Result<(), Failure> {
-        let mut table = Table::new(&["part", "what", "found", "promise", "kept"]);
-        for row in &self.rows {
-            let kept = match (row.promise.is_empty(), row.is_kept) {
-                (true, _) => "",
-                (_, true) => "yes",
-                (_, false) => "NO",
-            };
-            table.push(vec![
-                row.part.into(),
-                row.what.clone(),
-                row.found.clone(),
-                row.promise.clone(),
-                kept.into(),
-            ]);
-        }
-        let text = format!("{}\n\n{}", machine.line(), table.text());
-        println!("\n{text}");
-        let folder =
-            crate::first::results_folder(self.place, machine, self.pace.is_quick, "hostile");
-        fs::create_dir_all(&folder)?;
-        let mut lines = String::new();
-        for row in &self.rows {
-            lines.push_str(&serde_json::to_string(row)?);
-            lines.push('\n');
-        }
-        process::write_file(&folder.join("rows.jsonl"), lines.as_bytes())?;
-        process::write_file(&folder.join("README.md"), text.as_bytes())?;
-        println!("rows: {}", folder.display());
-        match self.rows.iter().filter(|row| !row.is_kept).count() {
-            0 => Ok(()),
-            broken => Err(format!("{broken} promises were broken").into()),
-        }
+        self.promises.row(what, beside.to_string(), format!("≤ {limit:.0} µs"), is_kept);
+        self.promises.note(&format!("{what}, alone"), alone.to_string());
     }
 }
 

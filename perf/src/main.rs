@@ -5,6 +5,7 @@
 //! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
 //! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
 //! | `hostile` | clients that mean harm, or too much, with well-behaved ones beside them |
+//! | `exactly-once` | transactions, Kafka Streams and Kafka Connect on a broker that is killed |
 //! | `record` | a proxy that keeps clients' frames as seeds for the fuzz targets |
 //! | `clients` | foreign clients and Kafka's own file checker against each way of running Ringlog |
 //!
@@ -19,6 +20,7 @@ mod broker;
 mod clients;
 mod crash;
 mod dump;
+mod exactly_once;
 mod first;
 mod hostile;
 mod kafka;
@@ -27,6 +29,8 @@ mod load;
 mod machine;
 mod place;
 mod process;
+mod promises;
+mod random;
 mod record;
 mod table;
 
@@ -62,6 +66,8 @@ enum Experiment {
     Clients(clients::Arguments),
     /// Clients that mean harm, or simply too much, with well-behaved ones beside them
     Hostile(hostile::Arguments),
+    /// Transactions, Kafka Streams and Kafka Connect on a broker that is killed; rebalance times
+    ExactlyOnce(exactly_once::Arguments),
     /// Keep what clients and a broker say to each other, as seeds for the fuzz targets
     Record(record::Arguments),
 }
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
             Experiment::Crash(arguments) => crash::run(&place, &arguments),
             Experiment::Clients(arguments) => clients::run(&place, &arguments),
             Experiment::Hostile(arguments) => hostile::run(&place, &arguments),
+            Experiment::ExactlyOnce(arguments) => exactly_once::run(&place, &arguments),
             Experiment::Record(arguments) => record::run(&arguments),
         }
     });

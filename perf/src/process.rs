@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// How long a server may take until it listens. A JVM on a shared core needs seconds.
-const START_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a server may take until it listens. A JVM on a busy core needs seconds, and Kafka,
+/// after a kill, waits for its own former session to end.
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long a clean stop may take.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often a starting server is asked; also the resolution of start-up times.

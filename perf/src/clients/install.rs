@@ -36,6 +36,23 @@ pub fn programs(place: &Place, kafka: &Kafka, wanted: &[String]) -> Result<Vec<P
     Ok(programs)
 }
 
+/// What the experiment `exactly-once` runs.
+pub struct ExactlyOnce {
+    /// The class path of its Java programs, of Kafka Streams and of Kafka Connect.
+    pub class_path: String,
+    /// The command that starts its Python program.
+    pub python: Vec<String>,
+}
+
+/// Brings the programs of `exactly-once` up to date.
+pub fn exactly_once(place: &Place) -> Result<ExactlyOnce, Failure> {
+    let kafka = Kafka::absent();
+    let workshop = Workshop { place, kafka: &kafka, sources: place.root().join("perf/clients") };
+    let class_path = workshop.compiled("exactly-once")?;
+    let (_, python) = workshop.python("confluent-kafka", "exactly_once.py")?;
+    Ok(ExactlyOnce { class_path, python })
+}
+
 /// The version of a client library, and the command that starts its program.
 type Made = Result<(String, Vec<String>), Failure>;
 
@@ -163,13 +180,24 @@ impl Workshop<'_> {
 const JVM: [&str; 4] = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"];
 
 impl Workshop<'_> {
-    /// The Java producer, consumer and Admin client; Maven brings what it needs.
+    /// The Java producer, consumer and Admin client.
     fn java(&self) -> Made {
-        let sources = self.sources.join("java");
-        let pom = sources.join("pom.xml");
+        let path = self.compiled("java")?;
+        let pom = self.sources.join("java/pom.xml");
+        let version =
+            version_after(&pom, "<artifactId>kafka-clients</artifactId>\n      <version>")?;
+        let mut command = JVM.map(String::from).to_vec();
+        command.extend([path, "ringlog.Main".to_string()]);
+        Ok((version, command))
+    }
+
+    /// Compiles the Java programs of a folder of `perf/clients`; Maven brings what they need.
+    /// Returns the class path.
+    fn compiled(&self, name: &str) -> Result<String, Failure> {
+        let sources = self.sources.join(name);
         let mut files = files_in(&sources.join("src/main/java/ringlog"))?;
-        files.push(pom.clone());
-        let folder = self.made_from("java", &files, |folder| {
+        files.push(sources.join("pom.xml"));
+        let folder = self.made_from(name, &files, |folder| {
             let mut maven = Command::new("mvn");
             maven.args(["--batch-mode", "--quiet", "compile"]);
             process::output_of(maven.current_dir(&sources))?;
@@ -178,12 +206,7 @@ impl Workshop<'_> {
             }
             Ok(())
         })?;
-        let version =
-            version_after(&pom, "<artifactId>kafka-clients</artifactId>\n      <version>")?;
-        let path = format!("{0}/classes:{0}/libraries/*", folder.display());
-        let mut command = JVM.map(String::from).to_vec();
-        command.extend([path, "ringlog.Main".to_string()]);
-        Ok((version, command))
+        Ok(format!("{0}/classes:{0}/libraries/*", folder.display()))
     }
 
     /// Kafka's own command line classes, from the jars of the peer itself.

@@ -44,10 +44,10 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
         let greedy = greedy.finish()?.ok_or("the greedy client failed")?;
         told(ground, name, &beside)?;
         let kept = beside.messages_per_second / alone.messages_per_second;
-        ground.at_least(&format!("{name}: throughput kept"), kept, SHARE_MIN, "of it");
+        ground.promises.at_least(&format!("{name}: throughput kept"), kept, SHARE_MIN, "of it");
         let each = beside.messages_per_second / ground.pace.active_connections as f64;
         let rates = format!("{:.0} messages/s, {each:.1} each", greedy.messages_per_second);
-        ground.note(&format!("{name}: the greedy one and the others"), rates);
+        ground.promises.note(&format!("{name}: the greedy one and the others"), rates);
     }
     server.check_alive()?;
     setup.stop(server)
@@ -82,9 +82,9 @@ fn told(ground: &mut Ground<'_>, name: &str, report: &Report) -> Result<(), Fail
     let least = report.served_least.ok_or("an old load generator")?;
     let most = report.served_most.ok_or("an old load generator")?;
     let rate = format!("{:.0} messages/s", report.messages_per_second);
-    ground.note(&format!("{name}: {} connections", ground.pace.active_connections), rate);
-    ground.note(&format!("{name}: least and most served"), format!("{least} and {most}"));
+    ground.promises.note(&format!("{name}: {} connections", ground.pace.active_connections), rate);
+    ground.promises.note(&format!("{name}: least and most served"), format!("{least} and {most}"));
     let ratio = most as f64 / (least as f64).max(0.5);
-    ground.at_most(&format!("{name}: best to worst served"), ratio, RATIO_MAX, "");
+    ground.promises.at_most(&format!("{name}: best to worst served"), ratio, RATIO_MAX, "");
     Ok(())
 }

@@ -32,13 +32,13 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let gone = settled_resident(&server)?;
     server.check_alive()?;
     setup.stop(server)?;
-    ground.note("idle connections", count.to_string());
-    ground.note("accepted and answered", format!("{per_second:.0} a second"));
+    ground.promises.note("idle connections", count.to_string());
+    ground.promises.note("accepted and answered", format!("{per_second:.0} a second"));
     let each = (after - before) / count as f64;
-    ground.at_most("memory of each", each, CONNECTION_BYTES_MAX, "bytes");
-    ground.note("memory with them", format!("{:.1} MiB", after / MIB));
-    ground.note("memory after them", format!("{:.1} MiB", gone / MIB));
-    ground.note("cpu of the idle broker", format!("{:.2} %", used * 100.0));
+    ground.promises.at_most("memory of each", each, CONNECTION_BYTES_MAX, "bytes");
+    ground.promises.note("memory with them", format!("{:.1} MiB", after / MIB));
+    ground.promises.note("memory after them", format!("{:.1} MiB", gone / MIB));
+    ground.promises.note("cpu of the idle broker", format!("{:.2} %", used * 100.0));
     ground.compare_p99("good client's p99", &alone, &beside);
     Ok(())
 }

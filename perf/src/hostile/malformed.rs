@@ -58,16 +58,21 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     setup.stop(server)?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let sent = count(&fates.answered) + count(&fates.refused) + count(&fates.silent);
-    ground.note("APIs", seeds.len().to_string());
+    ground.promises.note("APIs", seeds.len().to_string());
     let wanted = (ground.pace.frames * seeds.len() as u64) as f64;
-    ground.at_least("malformed frames", sent as f64, wanted, "");
-    ground.note("answered with an error", count(&fates.answered).to_string());
-    ground.note("connection closed", count(&fates.refused).to_string());
-    ground.note("no answer due", count(&fates.silent).to_string());
-    ground.at_most("connections not accepted", count(&fates.unreachable) as f64, 0.0, "");
-    ground.at_most("panics in the log", log.matches("panicked").count() as f64, 0.0, "");
-    ground.at_most("memory grown by", (after - before) / MIB, GROWTH_BYTES_MAX / MIB, "MiB");
-    ground.note("memory", format!("{:.1} MiB", after / MIB));
+    ground.promises.at_least("malformed frames", sent as f64, wanted, "");
+    ground.promises.note("answered with an error", count(&fates.answered).to_string());
+    ground.promises.note("connection closed", count(&fates.refused).to_string());
+    ground.promises.note("no answer due", count(&fates.silent).to_string());
+    ground.promises.at_most("connections not accepted", count(&fates.unreachable) as f64, 0.0, "");
+    ground.promises.at_most("panics in the log", log.matches("panicked").count() as f64, 0.0, "");
+    ground.promises.at_most(
+        "memory grown by",
+        (after - before) / MIB,
+        GROWTH_BYTES_MAX / MIB,
+        "MiB",
+    );
+    ground.promises.note("memory", format!("{:.1} MiB", after / MIB));
     ground.compare_p99("good client's p99", &alone, &beside.ok_or("it never ran")?);
     Ok(())
 }

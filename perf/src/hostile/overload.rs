@@ -46,7 +46,7 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let setup = ground.setup(&folder, &[], &[])?;
     let group = Group::create(LIMIT_BYTES);
     if let Err(why) = &group {
-        ground.note("the limit is not enforced", why.to_string());
+        ground.promises.note("the limit is not enforced", why.to_string());
     }
     let group = group.ok();
     let setup = match &group {
@@ -86,7 +86,7 @@ fn capacity(ground: &mut Ground<'_>, setup: &Setup<'_>) -> Result<f64, Failure> 
     let time = ["--duration", "2", "--warmup", "0.5"];
     let arguments = [&common[..], &SMALL, &time].concat();
     let report = ground.loadgen.run("produce", setup.address(), &arguments)?;
-    ground.note("closed loop", format!("{:.0} messages/s", report.messages_per_second));
+    ground.promises.note("closed loop", format!("{:.0} messages/s", report.messages_per_second));
     Ok(report.messages_per_second)
 }
 
@@ -139,8 +139,13 @@ fn storm(ground: &mut Ground<'_>, setup: &Setup<'_>, capacity: f64) -> Result<Sp
     }
     let end = Instant::now();
     let _ = readers.finish()?;
-    ground.note("asked for", format!("{:.0} messages/s, twice", TIMES * capacity));
-    ground.at_least("served under it", served / capacity, THROUGHPUT_MIN, "of the closed loop");
+    ground.promises.note("asked for", format!("{:.0} messages/s, twice", TIMES * capacity));
+    ground.promises.at_least(
+        "served under it",
+        served / capacity,
+        THROUGHPUT_MIN,
+        "of the closed loop",
+    );
     Ok((began, end))
 }
 
@@ -191,11 +196,11 @@ fn told(ground: &mut Ground<'_>, samples: &[Sample], (began, end): Span) -> Resu
         return Err("the probe is not answered before the load begins".into());
     }
     let failed = during.iter().filter(|it| it.latency.is_none()).count();
-    ground.note("the probe's p99 before", format!("{:.0} µs", p99_us(&before)));
-    ground.note("its p99 under load", format!("{:.0} µs", p99_us(&during)));
-    ground.at_most("its requests refused under load", failed as f64, 0.0, "");
+    ground.promises.note("the probe's p99 before", format!("{:.0} µs", p99_us(&before)));
+    ground.promises.note("its p99 under load", format!("{:.0} µs", p99_us(&during)));
+    ground.promises.at_most("its requests refused under load", failed as f64, 0.0, "");
     let answered = (during.len() - failed) as f64 / (end - began).as_secs_f64();
-    ground.at_least("its answers under load", answered, 1.0, "a second");
+    ground.promises.at_least("its answers under load", answered, 1.0, "a second");
     let noise = if ground.pace.is_quick { 20.0 * NOISE_US } else { NOISE_US };
     let good = (2.0 * p99_us(&before)).max(noise);
     let recovered = (0..40).map(|step| end + CALM * step / 40).find(|&from| {
@@ -203,22 +208,22 @@ fn told(ground: &mut Ground<'_>, samples: &[Sample], (began, end): Span) -> Resu
         !window.is_empty() && p99_us(&window) <= good
     });
     let after = recovered.map_or(f64::INFINITY, |at| (at - end).as_secs_f64());
-    ground.note("its p99 in the second after", {
+    ground.promises.note("its p99 in the second after", {
         format!("{:.0} µs", p99_us(&between(end, end + CALM / 2)))
     });
-    ground.at_most("recovered after", after, RECOVERY_MAX.as_secs_f64(), "s");
+    ground.promises.at_most("recovered after", after, RECOVERY_MAX.as_secs_f64(), "s");
     Ok(())
 }
 
 fn memory(ground: &mut Ground<'_>, server: &Server, group: Option<&Group>) -> Result<(), Failure> {
-    ground.at_most(
+    ground.promises.at_most(
         "memory after it",
         settled_resident(server)? / MIB,
         LIMIT_BYTES as f64 / MIB,
         "MiB",
     );
     if let Some(peak) = group.and_then(Group::peak_bytes) {
-        ground.note("most memory of the group", format!("{:.0} MiB", peak as f64 / MIB));
+        ground.promises.note("most memory of the group", format!("{:.0} MiB", peak as f64 / MIB));
     }
     Ok(())
 }
@@ -230,10 +235,15 @@ fn check(ground: &mut Ground<'_>, setup: &Setup<'_>, topic: &str) -> Result<(), 
     let (_, report) = ground.loadgen.run_checked("consume", setup.address(), &arguments)?;
     let verdict = report.verification.unwrap_or_default();
     let count = |name: &str| verdict[name].as_f64().unwrap_or(f64::INFINITY);
-    ground.at_least(&format!("{topic}: acknowledged"), count("acknowledged"), 1.0, "messages");
+    ground.promises.at_least(
+        &format!("{topic}: acknowledged"),
+        count("acknowledged"),
+        1.0,
+        "messages",
+    );
     for name in ["acknowledged_missing", "lost", "corrupt", "reordered"] {
         let what = format!("{topic}: {}", name.replace('_', " "));
-        ground.at_most(&what, count(name), 0.0, "");
+        ground.promises.at_most(&what, count(name), 0.0, "");
     }
     Ok(())
 }

@@ -45,21 +45,21 @@ pub fn run(ground: &mut Ground<'_>) -> Result<(), Failure> {
     let readers = slow_readers(ground, setup.address())?;
     let beside = ground.good_client(&setup)?;
     let resident = settled_resident(&server)? / MIB;
-    ground.note("slow readers", readers.len().to_string());
-    ground.at_most("memory with slow readers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
+    ground.promises.note("slow readers", readers.len().to_string());
+    ground.promises.at_most("memory with slow readers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
     ground.compare_p99("good client's p99 beside slow readers", &alone, &beside);
     drop(readers);
 
     let beside = beside_dribblers(ground, setup.address(), |ground| ground.good_client(&setup))?;
     let resident = settled_resident(&server)? / MIB;
-    ground.note("slow writers", ground.pace.slow_connections.to_string());
-    ground.at_most("memory after slow writers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
+    ground.promises.note("slow writers", ground.pace.slow_connections.to_string());
+    ground.promises.at_most("memory after slow writers", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
     ground.compare_p99("good client's p99 beside slow writers", &alone, &beside);
 
     let (beside, comings) = beside_comers(setup.address(), || ground.good_client(&setup))?;
     let resident = settled_resident(&server)? / MIB;
-    ground.note("connections that came and went", comings.to_string());
-    ground.at_most("memory after them", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
+    ground.promises.note("connections that came and went", comings.to_string());
+    ground.promises.at_most("memory after them", resident, MEMORY_MIB + BESIDES_MIB, "MiB");
     ground.compare_p99("good client's p99 beside comers and goers", &alone, &beside);
     server.check_alive()?;
     setup.stop(server)
