@@ -144,7 +144,7 @@ fn rule_63_what_is_not_there_is_not_described() {
         assert!(result.error_message.is_some_and(|message| message.contains(text)), "{name}");
         assert!(result.configs.is_empty());
     }
-    for (kind, name, count) in [(8, "1", 1), (16, "x", 0), (32, "x", 0), (BROKER, "01", 64)] {
+    for (kind, name, count) in [(8, "1", 1), (16, "x", 0), (32, "x", 0), (BROKER, "01", 65)] {
         let result = describe(&mut client, 4, kind, name, None);
         assert_eq!(
             (result.error_code, result.configs.len()),
