@@ -193,7 +193,10 @@ fn rule_75_two_members_share_a_topic_in_every_mode() {
             assert_eq!(ids, ["one", "two"]);
             assert_eq!(told.members[0].client_host, "/127.0.0.1");
             let part = &told.members[0].assignment.topic_partitions[0];
-            assert_eq!((part.topic_name.as_str(), &part.partitions), ("t", &one.owned[0].partitions));
+            assert_eq!(
+                (part.topic_name.as_str(), &part.partitions),
+                ("t", &one.owned[0].partitions)
+            );
             let epoch = one.epoch;
             assert_eq!(one.commit(epoch, 7), ErrorCode::None);
             assert_eq!(one.commit(epoch + 1, 8), ErrorCode::StaleMemberEpoch);
@@ -306,8 +309,7 @@ fn a_classic_group_is_upgraded_while_a_member_waits() {
     assert_eq!(told.error_code, ErrorCode::RebalanceInProgress);
     let told: JoinGroupResponse = client.call(&join_group::API, 9, &request);
     assert_eq!(told.error_code, ErrorCode::None);
-    let types: Vec<i8> =
-        one.describe().members.iter().map(|member| member.member_type).collect();
+    let types: Vec<i8> = one.describe().members.iter().map(|member| member.member_type).collect();
     assert_eq!(types.len(), 2);
     assert!(types.contains(&0) && types.contains(&1));
     // When it goes, a classic group is left.

@@ -1,4 +1,4 @@
-//! Consumer groups (KIP-848): the members of one group, what each is to have, and how it gets there.
+//! Consumer groups (KIP-848): the members of one group, what each is to have, how it gets there.
 //!
 //! ```text
 //! heartbeat ── validate ─ subscribe ─ group epoch ─ target ─ reconcile ─→ records, answer

@@ -35,8 +35,9 @@ pub(super) struct Goal<'a> {
 }
 
 impl Goal<'_> {
-    /// The step of a member that is not there yet, or whose subscription has changed. FENCED_MEMBER_EPOCH if it is in a state that this build does
-    /// not know, and has not given everything up.
+    /// The step of a member that is not there yet, or whose subscription has changed.
+    /// FENCED_MEMBER_EPOCH if it is in a state that this build does not know, and has not given
+    /// everything up.
     pub fn reconcile(&self, member: &Member) -> Result<Member, Refusal> {
         Ok(match member.state {
             MemberState::Stable if member.epoch != self.epoch => self.next(member),

@@ -68,10 +68,7 @@ fn assign(told: &JoinGroupResponse) -> Vec<SyncGroupRequestAssignment> {
         let partitions = (0..4).filter(|at| at % count == place).collect();
         let assigned_partitions = vec![TopicPartition { topic: "a".to_owned(), partitions }];
         let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
-        SyncGroupRequestAssignment {
-            member_id: member.clone(),
-            assignment: assignment.to_bytes(1),
-        }
+        SyncGroupRequestAssignment { member_id: member.clone(), assignment: assignment.to_bytes(1) }
     };
     (0..).zip(told.members.iter().map(|member| &member.member_id)).map(part).collect()
 }

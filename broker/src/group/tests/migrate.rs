@@ -111,8 +111,21 @@ fn a_classic_group_with_members_becomes_a_consumer_group() {
     let told = bench.good_beat(&first("new", &["a"]));
     assert_eq!((told.member_epoch, given(&told)), (2, vec![]));
     let expected = [
-        "-group", "member", "member", "epoch", "target", "target", "target epoch", "current",
-        "current", "member", "epoch", "target", "target", "target epoch", "current",
+        "-group",
+        "member",
+        "member",
+        "epoch",
+        "target",
+        "target",
+        "target epoch",
+        "current",
+        "current",
+        "member",
+        "epoch",
+        "target",
+        "target",
+        "target epoch",
+        "current",
     ];
     assert_eq!(last_kinds(&bench, 15), expected);
     bench.check_log();
@@ -286,11 +299,8 @@ fn a_static_member_that_returns_to_the_classic_protocol_ends_the_consumer_group(
 fn who_is_not_of_a_consumer_group_is_told_so() {
     let mut bench = Bench::of_consumers();
     bench.good_beat(&first("one", &["a"]));
-    let stranger = JoinGroupResponse {
-        member_id: "one".to_owned(),
-        generation_id: 2,
-        ..Default::default()
-    };
+    let stranger =
+        JoinGroupResponse { member_id: "one".to_owned(), generation_id: 2, ..Default::default() };
     let other = JoinGroupResponse { member_id: "who".to_owned(), ..stranger.clone() };
     for who in [&stranger, &other] {
         assert_eq!(bench.heartbeat(who), ErrorCode::UnknownMemberId);

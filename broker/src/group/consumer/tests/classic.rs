@@ -101,6 +101,8 @@ impl Desk {
     }
 }
 
+type Edit = (&'static str, fn(&mut JoinGroupRequest));
+
 #[test]
 fn rule_75_a_classic_member_joins_syncs_and_is_asked_to_join_again() {
     let mut desk = Desk::new();
@@ -143,7 +145,7 @@ fn rule_75_a_classic_member_joins_syncs_and_is_asked_to_join_again() {
 fn rule_75_classic_joins_that_do_not_fit_are_refused() {
     let mut desk = Desk::new();
     desk.good(&join("m", &["a"]));
-    let edits: &[(&str, fn(&mut JoinGroupRequest))] = &[
+    let edits: &[Edit] = &[
         ("connect", |r| r.protocol_type = "connect".to_string()),
         ("no protocols", |r| r.protocols.clear()),
         ("malformed", |r| r.protocols[0].metadata = vec![0]),

@@ -4,10 +4,12 @@ use super::*;
 use crate::group::assignor::Assignor;
 use crate::group::consumer::GroupState;
 
+type Edit = (&'static str, fn(&mut ConsumerGroupHeartbeatRequest));
+
 #[test]
 fn rule_75_malformed_heartbeats_are_refused() {
     let base = || join("m", &["a"]);
-    let edits: &[(&str, fn(&mut ConsumerGroupHeartbeatRequest))] = &[
+    let edits: &[Edit] = &[
         ("MemberId can't be empty.", |r| r.member_id = " ".to_string()),
         ("GroupId can't be empty.", |r| r.group_id = String::new()),
         ("InstanceId can't be empty.", |r| r.instance_id = Some(String::new())),

@@ -46,6 +46,8 @@ impl Desk {
     }
 }
 
+type Case = (&'static str, fn(&mut Desk, &mut ClassicSnapshot));
+
 #[test]
 fn rule_75_an_upgrade_keeps_what_members_have() {
     let mut desk = Desk::new();
@@ -89,7 +91,7 @@ fn rule_75_a_silent_last_member_downgrades_too() {
 #[test]
 fn rule_75_groups_that_cannot_become_consumer_groups() {
     let ok = || classic_group(vec![member("x", &[0, 1]), member("y", &[2, 3])]);
-    let cases: &[(&str, fn(&mut Desk, &mut ClassicSnapshot))] = &[
+    let cases: &[Case] = &[
         ("online upgrade is disabled.", |desk, _| {
             desk.config.migration_policy = MigrationPolicy::Downgrade;
         }),
