@@ -152,7 +152,7 @@ impl Groups {
         let id = request.group_id.as_str();
         let at = Context { now_ms: now.now_ms, topics: now.topics, config: &self.config.consumer };
         let (mut group, mut records) = match self.groups.get(id) {
-            Some(Group::Classic(classic)) if !AnyGroup::is_empty(classic) => {
+            Some(Group::Classic(classic)) if !AnyGroup::is_empty(&**classic) => {
                 let (group, begins) = ConsumerGroup::from_classic(&at, &classic.snapshot())?;
                 let mut records = classic.tombstones();
                 records.extend(begins);
@@ -223,7 +223,7 @@ impl Groups {
         let group = ClassicGroup::downgraded(id.clone(), group, now_ms);
         out.records.push(records::group(&id, Some(group.written())));
         self.position += 1;
-        self.insert(id.clone(), Group::Classic(group));
+        self.insert(id.clone(), Group::Classic(Box::new(group)));
         self.on_classic(now_ms, &id, out, |group, turn| group.follow(turn, rebalance));
     }
 

@@ -69,7 +69,7 @@ pub(crate) trait AnyGroup {
 #[derive(Debug)]
 pub(crate) enum Group {
     /// Of the classic protocol, or of nobody who only commits.
-    Classic(ClassicGroup),
+    Classic(Box<ClassicGroup>),
     /// Of the consumer protocol (KIP-848); some of its members may speak the classic one.
     Consumer(Box<ConsumerGroup>),
 }
@@ -78,7 +78,7 @@ impl Group {
     /// The group, whatever its kind.
     pub fn any(&self) -> &dyn AnyGroup {
         match self {
-            Group::Classic(group) => group,
+            Group::Classic(group) => &**group,
             Group::Consumer(group) => &**group,
         }
     }

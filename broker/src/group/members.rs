@@ -64,7 +64,7 @@ impl Groups {
             // Kafka writes a new group before anybody is in it.
             out.records.push(records::group(&group_id, Some(group.written_new())));
             self.position += 1;
-            self.insert(Arc::from(group_id.as_str()), Group::Classic(group));
+            self.insert(Arc::from(group_id.as_str()), Group::Classic(Box::new(group)));
         }
         self.on_classic(at.now_ms, &group_id, out, |group, turn| group.join(turn, asks, ids));
     }

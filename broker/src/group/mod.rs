@@ -294,7 +294,7 @@ impl Groups {
             GroupRecord::GroupMetadata { key, value: Some(value) } => {
                 let id: Arc<str> = key.group.into();
                 self.remove_group(&id);
-                self.insert(id.clone(), Group::Classic(ClassicGroup::read(id, value)));
+                self.insert(id.clone(), Group::Classic(Box::new(ClassicGroup::read(id, value))));
             }
             GroupRecord::GroupMetadata { key, value: None } => self.remove_group(&key.group),
             record => self.apply_consumer(&record),
@@ -307,7 +307,8 @@ impl Groups {
             return id.clone();
         }
         let id: Arc<str> = id.into();
-        self.insert(id.clone(), Group::Classic(ClassicGroup::new(id.clone(), None)));
+        let group = ClassicGroup::new(id.clone(), None);
+        self.insert(id.clone(), Group::Classic(Box::new(group)));
         id
     }
 

@@ -233,8 +233,8 @@ impl Ring {
     /// than they are taken in would have the kernel do nothing else for milliseconds.
     pub fn accept(&mut self, listener: usize, fd: RawFd) {
         let no_address = std::ptr::null_mut();
-        let entry = opcode::Accept::new(Fd(fd), no_address, std::ptr::null_mut())
-            .flags(libc::SOCK_CLOEXEC);
+        let entry =
+            opcode::Accept::new(Fd(fd), no_address, std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC);
         self.push(entry.build().user_data(user_data(ACCEPT, listener as u64)));
     }
 
