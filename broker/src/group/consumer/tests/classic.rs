@@ -104,8 +104,6 @@ impl Desk {
     }
 }
 
-type Edit = (&'static str, fn(&mut JoinGroupRequest));
-
 #[test]
 fn rule_75_a_classic_member_joins_syncs_and_is_asked_to_join_again() {
     let mut desk = Desk::new();
