@@ -9,9 +9,11 @@ use std::path::Path;
 
 use crate::Failure;
 
-/// Kafka's numbers of APIs that change the cluster. Their seeds lose every lower-case letter, so
-/// that no mutant creates, alters or deletes anything.
-const CHANGING: [i16; 9] = [19, 20, 21, 33, 37, 44, 45, 46, 57];
+/// Kafka's numbers of APIs that change the cluster, groups or transactions. Their seeds lose every
+/// lower-case letter, so that no mutant creates, alters or deletes topics or settings, and few make
+/// groups or transactional ids of their own.
+const CHANGING: [i16; 21] =
+    [8, 11, 13, 14, 19, 20, 21, 24, 25, 26, 27, 28, 33, 37, 42, 44, 45, 46, 47, 57, 68];
 const HEADER_BYTES: usize = 8;
 const REPEATS_MAX: usize = 64;
 const RANDOM_BYTES_MAX: usize = 512;
