@@ -158,7 +158,8 @@ final class GroupsCli {
                     TRANSACTIONS, "find-hanging", "--broker-id", cli.leader());
             cli.check("kafka-transactions/describe-producers-open", 0, KafkaCli::columns, "",
                     TRANSACTIONS, "describe-producers", "--topic", topic, "--partition", "0");
-            String start = cli.found("(\\d+)\\s*\\n?$");
+            // Producers stand in the order of their ids, and those without a transaction say None.
+            String start = cli.found("(?m)(\\d+)[ \\t]*$");
             cli.check("kafka-transactions/abort", 0, KafkaCli::text, "", TRANSACTIONS, "abort",
                     "--topic", topic, "--partition", "0", "--start-offset", start);
             cli.check("kafka-transactions/forceTerminateTransaction", 0, KafkaCli::text, "",
