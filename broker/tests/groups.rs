@@ -2,8 +2,10 @@
 
 mod common;
 
+use common::client::Topic;
 use common::{Broker, Client, Options, eventually};
 use ringlog_broker::config::Advertise;
+use ringlog_wire::Uuid;
 use ringlog_wire::api::delete_groups::{self, DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_wire::api::describe_groups::{self, DescribeGroupsRequest, DescribeGroupsResponse};
 use ringlog_wire::api::find_coordinator::{
@@ -293,4 +295,66 @@ fn the_wrong_shard_is_no_coordinator() {
         })
         .collect();
     assert!(codes.contains(&ErrorCode::None) && codes.contains(&ErrorCode::NotCoordinator));
+}
+
+/// Commits offsets of many partitions with large notes; each is written anew.
+fn commit_much(client: &mut Client, offset: i64) {
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: offset,
+        committed_metadata: Some("x".repeat(4000)),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: "wide".into(),
+        partitions: (0..200).map(partition).collect(),
+        ..OffsetCommitRequestTopic::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "wide".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    };
+    let told: OffsetCommitResponse = client.call(&offset_commit::API, 7, &request);
+    let codes = told.topics[0].partitions.iter().map(|partition| partition.error_code);
+    assert!(codes.clone().all(|code| code.is_none()), "{:?}", codes.collect::<Vec<_>>());
+}
+
+#[test]
+fn rule_76_a_log_that_is_written_again_says_the_same() {
+    let set = vec![AT_ONCE, "offsets.topic.num.partitions=1"];
+    let broker = Broker::start_with(Options { set, ..Options::default() });
+    broker.client().create("t", 1);
+    broker.client().create("wide", 200);
+    let mut client = coordinator(&broker, "wide");
+    assert_eq!(commit(&mut client, "early", None, 5), ErrorCode::None);
+    for offset in 1..=30 {
+        commit_much(&mut client, offset);
+    }
+    let offsets = Topic { name: "__consumer_offsets".into(), id: Uuid::ZERO };
+    let start = eventually("the log's start moves", || {
+        let start = client.offset_as(7, &offsets, 0, -2).offset;
+        (start > 0).then_some(start)
+    });
+    assert!(start > 5000, "nearly all was said again: {start}");
+    commit_much(&mut client, 31);
+    let check = |client: &mut Client| {
+        assert_eq!(committed(client, "early").0, 5, "it was written once, long ago");
+        let request = OffsetFetchRequest {
+            groups: vec![OffsetFetchRequestGroup {
+                group_id: "wide".into(),
+                topics: None,
+                ..OffsetFetchRequestGroup::default()
+            }],
+            ..OffsetFetchRequest::default()
+        };
+        let told: OffsetFetchResponse = client.call(&offset_fetch::API, 8, &request);
+        let partitions = &told.groups[0].topics[0].partitions;
+        assert_eq!(partitions.len(), 200);
+        assert!(partitions.iter().all(|partition| partition.committed_offset == 31));
+    };
+    check(&mut client);
+    let broker = broker.restart();
+    check(&mut coordinator(&broker, "wide"));
 }

@@ -1,11 +1,6 @@
 //! What ends transactions in a log, and what is kept of those that were aborted.
 //!
-//! A marker is a control batch of the transaction's producer, with one record; big endian:
-//!
-//! ```text
-//! key    | 0 version i16 = 0 | 2 type i16: 0 abort, 1 commit |
-//! value  | 0 version i16 = 0 | 2 coordinator epoch i32 |
-//! ```
+//! A marker is a control batch ([`TransactionEnd`]) of the transaction's producer.
 //!
 //! A segment's `%020d.txnindex` names the aborted transactions whose markers lie in it, in the
 //! order of the markers, 34 bytes each. There is none where none was aborted:
@@ -18,7 +13,7 @@
 //! Invariant: nothing before an entry's last stable offset is of a transaction that ends later. So
 //! whoever looks for what is aborted below an offset may stop at the first entry that reaches it.
 
-use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions};
+use ringlog_wire::batch::{Batch, TransactionEnd};
 
 /// Most aborted transactions of one segment: the log rolls before there are more. They are in
 /// memory while the segment is written, 2 MiB.
@@ -29,16 +24,10 @@ pub const TXN_INDEX_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const MARKER_BYTES_MAX: usize = 1024;
 
 const VERSION: i16 = 0;
-const TYPE_AT: usize = size_of::<i16>();
-const KEY_BYTES: usize = TYPE_AT + size_of::<i16>();
-const COORDINATOR_EPOCH_AT: usize = size_of::<i16>();
-const VALUE_BYTES: usize = COORDINATOR_EPOCH_AT + size_of::<i32>();
-const ABORT: i16 = 0;
-const COMMIT: i16 = 1;
 
 /// Bytes of an index's entry.
 pub(crate) const TXN_ENTRY_BYTES: usize = 2 + 8 + 8 + 8 + 8;
-const _: () = assert!(KEY_BYTES == 4 && VALUE_BYTES == 6 && TXN_ENTRY_BYTES == 34);
+const _: () = assert!(TXN_ENTRY_BYTES == 34);
 
 /// The end of a producer's transaction in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,39 +45,20 @@ pub struct Marker {
 impl Marker {
     /// The control batch that says it.
     pub fn encode(&self, now_ms: i64) -> Vec<u8> {
-        let mut builder = BatchBuilder::new(BatchOptions {
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            transactional: true,
-            control: true,
-            ..BatchOptions::default()
-        });
-        let kind = if self.committed { COMMIT } else { ABORT };
-        let key = [VERSION.to_be_bytes(), kind.to_be_bytes()].concat();
-        let value = [&VERSION.to_be_bytes()[..], &self.coordinator_epoch.to_be_bytes()].concat();
-        builder.push(now_ms, Some(&key), Some(&value), &[]);
-        builder.finish()
+        let Marker { producer_id, producer_epoch, committed, coordinator_epoch } = *self;
+        let timestamp = now_ms;
+        TransactionEnd { producer_id, producer_epoch, committed, coordinator_epoch, timestamp }
+            .to_batch()
     }
 
     /// What a control batch says, if it is a marker. Compaction may have left nothing in it.
     pub fn decode(batch: &Batch<'_>) -> Option<Marker> {
-        let header = batch.header();
-        if !header.is_control() || header.producer_id < 0 || header.producer_epoch < 0 {
-            return None;
-        }
-        let record = batch.records().next()?.ok()?;
-        let (mut key, mut value) = (Fields { bytes: record.key? }, Fields { bytes: record.value? });
-        let (key_version, kind) =
-            (i16::from_be_bytes(key.take()?), i16::from_be_bytes(key.take()?));
-        let version = i16::from_be_bytes(value.take()?);
-        let coordinator_epoch = i32::from_be_bytes(value.take()?);
-        if key_version < VERSION || version < VERSION || !matches!(kind, ABORT | COMMIT) {
-            return None;
-        }
-        Some(Marker {
-            producer_id: header.producer_id,
-            producer_epoch: header.producer_epoch,
-            committed: kind == COMMIT,
+        let end = TransactionEnd::of_batch(batch).ok()??;
+        let TransactionEnd { producer_id, producer_epoch, committed, coordinator_epoch, .. } = end;
+        (producer_id >= 0 && producer_epoch >= 0).then_some(Marker {
+            producer_id,
+            producer_epoch,
+            committed,
             coordinator_epoch,
         })
     }

@@ -362,12 +362,15 @@ impl Shell {
             new_uuid: &mut random_uuid,
             next_producer_id: &mut || producer_ids.next(),
         };
+        let is_of_transactions = coordinator.machine.kind() == Kind::Transactions;
         let decision = event(&mut coordinator.machine, around);
         let deadline = coordinator.machine.next_deadline_ms();
         // What is overdue has its turn again, but not in this one.
         let deadline = deadline.map(|at| at.max(core.wall_ms() + 1));
         self.coordinators.set_deadline(slot, deadline);
-        self.keep_producer_ids(core);
+        if is_of_transactions {
+            self.keep_producer_ids(core);
+        }
         self.carry_out(core, slot, decision);
     }
 

@@ -117,7 +117,8 @@ impl Shell {
     fn replay(&mut self, core: &mut ShardCore, slot: Key, from: i64, slices: &[Slice]) -> bool {
         let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) else { return false };
         let Some(reader) = &mut coordinator.reader else { return false };
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        // A batch may lie across the log's chunks.
+        let bytes = slices.iter().map(|slice| &slice[..]).collect::<Vec<&[u8]>>().concat();
         let into: &mut dyn Replayed = match &mut reader.live {
             Some(live) => live,
             None => &mut coordinator.machine,
