@@ -1,3 +1,5 @@
+use ringlog_wire::batch::{BatchBuilder, BatchOptions};
+
 use super::*;
 
 fn marker(committed: bool) -> Marker {
