@@ -34,21 +34,6 @@ pub(super) struct Claim<'a> {
     pub(super) producer_epoch: i16,
 }
 
-/// What a producer is told when a partition's leader was refused by the coordinator with `error`,
-/// for a Produce request of `version` (rules 33 and 34). Codes that clients of that version retry
-/// wrongly become NOT_ENOUGH_REPLICAS, which they retry without asking for metadata.
-pub fn produce_error(error: ErrorCode, version: i16) -> ErrorCode {
-    match error {
-        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-        ErrorCode::TransactionAbortable if version < 11 => ErrorCode::InvalidTxnState,
-        ErrorCode::ConcurrentTransactions if version < 12 => ErrorCode::NotEnoughReplicas,
-        ErrorCode::CoordinatorLoadInProgress
-        | ErrorCode::CoordinatorNotAvailable
-        | ErrorCode::NotCoordinator => ErrorCode::NotEnoughReplicas,
-        error => error,
-    }
-}
-
 impl Transactions {
     pub(super) fn add_partitions(
         &mut self,

@@ -69,7 +69,7 @@ pub enum Response {
     /// To [`super::Event::EndTxn`].
     EndTxn(EndTxnResponse),
     /// To [`super::Event::Verify`]: each partition that was asked about, in that order, with the
-    /// coordinator's code. [`super::produce_error`] says what a producer is told.
+    /// coordinator's code. What a producer is told of it, `api/produce/verify.rs` says.
     Verify(Vec<(String, i32, ErrorCode)>),
     /// To [`super::Event::Describe`].
     Describe(TransactionState),

@@ -41,7 +41,6 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
-pub use add::produce_error;
 pub use command::{Command, Output, Response};
 pub use config::TxnConfig;
 pub use event::{Event, Filters, IdFilter};

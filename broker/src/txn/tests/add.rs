@@ -1,6 +1,5 @@
 //! AddPartitionsToTxn, AddOffsetsToTxn, Verify.
 
-use super::super::produce_error;
 use super::*;
 
 #[test]
@@ -70,27 +69,6 @@ fn rule_33_a_leader_looks_whether_its_partition_was_added() {
         told.replace("AddPartitions", "Verify")
     };
     check(&table, at, by_request);
-}
-
-#[test]
-fn rule_33_what_the_producer_is_told_of_it() {
-    use ErrorCode::*;
-    let cases = [
-        (ProducerFenced, 7, InvalidProducerEpoch),
-        (ProducerFenced, 12, InvalidProducerEpoch),
-        (TransactionAbortable, 10, InvalidTxnState),
-        (TransactionAbortable, 11, TransactionAbortable),
-        (ConcurrentTransactions, 11, NotEnoughReplicas),
-        (ConcurrentTransactions, 12, ConcurrentTransactions),
-        (CoordinatorLoadInProgress, 12, NotEnoughReplicas),
-        (CoordinatorNotAvailable, 7, NotEnoughReplicas),
-        (NotCoordinator, 12, NotEnoughReplicas),
-        (InvalidProducerIdMapping, 7, InvalidProducerIdMapping),
-        (None, 7, None),
-    ];
-    for (code, version, told) in cases {
-        assert_eq!(produce_error(code, version), told, "{code} {version}");
-    }
 }
 
 #[test]
