@@ -229,7 +229,9 @@ pub(crate) enum SealStep {
     Truncated,
     Syncing,
     Synced,
+    /// The indexes, then the snapshot: so many on their way.
     Files(usize),
+    Indexed,
     Filed,
     Closing,
 }

@@ -16,6 +16,10 @@ use super::{Log, Purpose};
 use crate::ops::{DiskKind, DiskOp, FileId, Memory};
 use crate::segment::{FileState, SEGMENT_SUFFIXES, file_name};
 
+/// What goes when the log is surely gone: until then recovery begins with the snapshot at its base,
+/// and what the segment says was aborted is nowhere else.
+const AFTER_LOG: [&str; 2] = ["txnindex", "snapshot"];
+
 impl<M: Memory> Log<M> {
     /// Moves the start of the log up to `offset`, which everything durable may reach; never back.
     /// Producers are remembered whatever goes (rule 29).
@@ -43,9 +47,8 @@ impl<M: Memory> Log<M> {
             return;
         }
         let base = self.segments[0].base_offset;
-        // The log goes after the files that help it: they are rebuilt, a log is not. The snapshot
-        // at its base goes when the log is surely gone: until then recovery begins with it.
-        let suffixes = SEGMENT_SUFFIXES.into_iter().filter(|suffix| *suffix != "snapshot");
+        // The log goes after the files that help it: they are rebuilt, a log is not.
+        let suffixes = SEGMENT_SUFFIXES.into_iter().filter(|suffix| !AFTER_LOG.contains(suffix));
         let paths = suffixes.map(|suffix| file_name(base, suffix)).collect();
         self.hand_out(0, Purpose::Retire, DiskKind::Retire { paths }, out);
     }
@@ -74,7 +77,7 @@ impl<M: Memory> Log<M> {
     pub(super) fn retired(&mut self, index: usize) {
         assert!(index == 0, "the oldest segment goes first");
         let gone = self.segments.pop_front().expect("the removal was of a segment");
-        self.removals.push(file_name(gone.base_offset, "snapshot"));
+        self.removals.extend(AFTER_LOG.map(|suffix| file_name(gone.base_offset, suffix)));
         self.mid_snapshots.retain(|&offset| offset != gone.base_offset);
         let first = self.segments.front().expect("the active segment stays").base_offset;
         self.epochs_dirty |= self.epochs.truncate_from_start(first);

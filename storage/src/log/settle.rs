@@ -67,7 +67,12 @@ impl<M: Memory> Log<M> {
         let seal = self.writer_mut(index).seal.as_mut().expect("it is being sealed");
         let SealStep::Files(left) = &mut seal.step else { panic!("files were on their way") };
         *left -= 1;
-        if *left == 0 {
+        if *left > 0 {
+            return;
+        }
+        if !seal.snapshot.is_empty() {
+            seal.step = SealStep::Indexed;
+        } else {
             seal.step = SealStep::Filed;
             let next_base = seal.next_base;
             self.recovery_point = self.recovery_point.max(next_base);

@@ -144,10 +144,10 @@ impl<M: Memory> Log<M> {
         }
         let snapshot = std::mem::take(&mut checkpoint.snapshot);
         let snapshot = (file_name(checkpoint.at.offset, "snapshot"), snapshot);
-        let mut files = segment.index_files();
+        let files = segment.index_files();
         #[cfg(test)]
-        forget_aborted(&self.config, &mut files);
-        files.push(snapshot);
+        let files = forget_aborted(&self.config, files);
+        let files: Vec<_> = files.into_iter().chain([snapshot]).collect();
         let checkpoint = self.writer_mut(index).checkpoint.as_mut();
         checkpoint.expect("it was there").files = Some(files.len());
         for (path, bytes) in files {
@@ -177,24 +177,36 @@ impl<M: Memory> Log<M> {
             }
             // Oldest first: a recovery point behind this segment vouches for all before it.
             SealStep::Synced if oldest && !self.epochs_dirty && !self.epochs_in_flight => {
-                let snapshot = std::mem::take(&mut seal.snapshot);
-                let snapshot = (file_name(seal.next_base, "snapshot"), snapshot);
-                let mut files = segment.index_files();
+                let files = segment.index_files();
                 #[cfg(test)]
-                forget_aborted(&self.config, &mut files);
-                files.push(snapshot);
-                let seal = self.writer_mut(index).seal.as_mut().expect("it is being sealed");
-                seal.step = SealStep::Files(files.len());
-                for (path, bytes) in files {
-                    let kind = DiskKind::Replace { path, bytes };
-                    self.hand_out(index, Purpose::SealFile, kind, out);
-                }
+                let files = forget_aborted(&self.config, files);
+                self.hand_out_seal_files(index, files, out);
+            }
+            // A recovery that begins with the snapshot finds what was aborted before it.
+            SealStep::Indexed => {
+                let snapshot = std::mem::take(&mut seal.snapshot);
+                let files = vec![(file_name(seal.next_base, "snapshot"), snapshot)];
+                self.hand_out_seal_files(index, files, out);
             }
             SealStep::Filed => {
                 seal.step = SealStep::Closing;
                 self.hand_out(index, Purpose::SealClose, DiskKind::Close, out);
             }
             _ => {}
+        }
+    }
+
+    fn hand_out_seal_files(
+        &mut self,
+        index: usize,
+        files: Vec<(PathBuf, Vec<u8>)>,
+        out: &mut Vec<DiskOp<WriteOf<M>>>,
+    ) {
+        let seal = self.writer_mut(index).seal.as_mut().expect("it is being sealed");
+        seal.step = SealStep::Files(files.len());
+        for (path, bytes) in files {
+            let kind = DiskKind::Replace { path, bytes };
+            self.hand_out(index, Purpose::SealFile, kind, out);
         }
     }
 
@@ -379,10 +391,14 @@ fn places(config: &LogConfig) -> usize {
 }
 
 #[cfg(test)]
-fn forget_aborted(config: &LogConfig, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+fn forget_aborted(
+    config: &LogConfig,
+    mut files: Vec<(PathBuf, Vec<u8>)>,
+) -> Vec<(PathBuf, Vec<u8>)> {
     if config.planted(crate::Planted::ForgetAborted) {
         files.retain(|(name, _)| name.extension().is_none_or(|suffix| suffix != "txnindex"));
     }
+    files
 }
 
 #[cfg(test)]

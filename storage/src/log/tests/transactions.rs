@@ -264,3 +264,21 @@ fn a_segment_rolls_before_its_index_is_too_large_to_hold() {
     bench.append(1, 10);
     assert_eq!(bench.log().segments_count(), 2);
 }
+
+#[test]
+fn the_index_outlives_its_segment() {
+    let mut bench = Bench::new(LogConfig { segment_bytes: 16 << 10, ..config() });
+    for (id, bytes) in [(7, 4000), (8, 12_100)] {
+        bench.write(id, 0, bytes);
+        bench.end(id, false).expect("appended");
+        bench.settle();
+    }
+    bench.log().advance_log_start(3);
+    // Should the log not go, what it says was aborted is still known.
+    let [removal] = bench.ops().try_into().expect("one op");
+    let (id, what) = removal.split_once(' ').expect("a number and an op");
+    assert_eq!(what, "retire .index .timeindex .log");
+    bench.done(id.parse().expect("a number"));
+    bench.settle();
+    assert!(indexes(&bench).is_empty());
+}
