@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_shard::buf::Pool;
+use ringlog_shard::fs::DataDir;
 use ringlog_storage::{Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
-use super::{BlockingDisk, Hosted, Seat, ShardCore, Shell};
+use super::closing::ClosingDisk;
+use super::logs::Hosted;
+use super::{BlockingDisk, Seat, ShardCore, Shell};
 use crate::coordinator::Kind;
 use crate::datadir;
 use crate::datadir::PartitionEnd;
@@ -480,36 +483,55 @@ impl Shell {
         let seat = self.seat.take();
         let metadata = seat.as_ref().map(|seat| seat.slot());
         let mut metadata_log = None;
-        let mut disk = BlockingDisk(self.shared.data.clone());
+        let mut logs = Vec::new();
         for slot in self.logs.keys().collect::<Vec<_>>() {
             let Some(hosted) = self.logs.remove(slot) else { continue };
             if Some(slot) == metadata {
                 metadata_log = Some(hosted.partition.log);
-                continue;
+            } else {
+                logs.push(hosted);
             }
-            let log = hosted.partition.log;
-            let mut end = PartitionEnd {
-                topic: hosted.partition.topic.name.to_string(),
-                partition: hosted.of.index,
-                high_watermark: log.end_offset(),
-                flushed: log.end_offset(),
-                log_start: log.log_start_offset(),
-                first_segment: log.first_segment_offset(),
-            };
-            let flushed = log.recovery_point();
-            let closing = log.close(&mut disk);
-            if let Err(error) = &closing {
-                let dir = partition_dir(&end.topic, end.partition);
-                tracing::error!(partition = dir, %error, "the log could not be closed cleanly");
-                (end.high_watermark, end.flushed) = (flushed, flushed);
-            }
-            closed.logs.push(ClosedLog { end, clean: closing.is_ok() });
         }
+        closed.logs = close_logs(&self.shared.data, logs);
         closed.logs.extend(self.unopened_logs());
         closed.controller = seat.map(Seat::into_machine).zip(metadata_log);
         self.shared.closed.lock().expect("no shard panics while it holds this").push(closed);
         core.stop();
     }
+}
+
+/// Closes logs, all of them with few flushes.
+fn close_logs(data: &DataDir, logs: Vec<Hosted>) -> Vec<ClosedLog> {
+    let mut disk = ClosingDisk::new(data.clone());
+    let mut closed = Vec::with_capacity(logs.len());
+    for hosted in logs {
+        let (topic, log) = (hosted.partition.topic.name.to_string(), hosted.partition.log);
+        let recovery_point = log.recovery_point();
+        let end = PartitionEnd {
+            topic,
+            partition: hosted.of.index,
+            high_watermark: log.end_offset(),
+            flushed: log.end_offset(),
+            log_start: log.log_start_offset(),
+            first_segment: log.first_segment_offset(),
+        };
+        let closing = match &mut disk {
+            Ok(disk) => log.close(disk),
+            Err(error) => Err(*error),
+        };
+        closed.push((end, recovery_point, closing));
+    }
+    let finished = disk.and_then(ClosingDisk::finish);
+    let told = closed.into_iter().map(|(mut end, recovery_point, closing)| {
+        let closing = closing.and(finished);
+        if let Err(error) = &closing {
+            let dir = partition_dir(&end.topic, end.partition);
+            tracing::error!(partition = dir, %error, "the log could not be closed cleanly");
+            (end.high_watermark, end.flushed) = (recovery_point, recovery_point);
+        }
+        ClosedLog { end, clean: closing.is_ok() }
+    });
+    told.collect()
 }
 
 fn say_what_recovery_did(dir: &str, report: &RecoveryReport) {

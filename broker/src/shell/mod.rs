@@ -7,6 +7,7 @@
 //! [`Service::disk_done`] → `logs.rs` (acknowledge) → the reply.
 
 mod checkpoints;
+mod closing;
 mod control;
 mod control_queue;
 mod coordinators;

@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 use super::{File, OpenMode};
 
 /// Added to the name of a file that is about to replace another.
-const REPLACEMENT_SUFFIX: &str = ".tmp";
+pub const REPLACEMENT_SUFFIX: &str = ".tmp";
 
 /// One thing found in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,22 @@ pub struct Space {
     pub total: u64,
     /// What this process may still fill, bytes.
     pub usable: u64,
+}
+
+/// The file system that holds a directory.
+#[derive(Debug)]
+pub struct Volume {
+    dir: fs::File,
+}
+
+impl Volume {
+    /// Makes everything on it durable that was written before, by whomever.
+    ///
+    /// # Errors
+    /// The system's, for any write that failed since [`DataDir::volume`] was called (Linux 5.8).
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.dir)?)
+    }
 }
 
 /// A write lock on a whole file, held until dropped. Another process that asks is refused.
@@ -62,6 +78,14 @@ impl DataDir {
         let volume = rustix::fs::statvfs(&self.0)?;
         let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
         Ok(Space { total: bytes(volume.f_blocks), usable: bytes(volume.f_bavail) })
+    }
+
+    /// The volume that holds the directory.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn volume(&self) -> io::Result<Volume> {
+        Ok(Volume { dir: fs::File::open(&self.0)? })
     }
 
     /// The full path of something inside; "" is the directory itself.

@@ -8,7 +8,7 @@
 mod dir;
 mod file;
 
-pub use dir::{DataDir, Entry, Lock, Space};
+pub use dir::{DataDir, Entry, Lock, REPLACEMENT_SUFFIX, Space, Volume};
 pub use file::{DirectAlignment, File, OpenMode};
 
 use std::io::{self, Read};

@@ -1,0 +1,113 @@
+//! Storage's blocking seam while the logs of a shard are closed: ten thousand logs with six flushes
+//! each take minutes, so the volume is flushed as a whole instead.
+//!
+//! Invariant: a file gets its name only when what it says, and all that it vouches for, is durable.
+
+use std::path::{Path, PathBuf};
+
+use ringlog_shard::fs::{DataDir, REPLACEMENT_SUFFIX, Volume};
+use ringlog_storage::{DirEntry, Disk, DiskError, DiskErrorKind};
+
+use super::files::{BlockingDisk, disk_error};
+
+/// See the module's head. What was closed through it counts when [`ClosingDisk::finish`] says so.
+pub(super) struct ClosingDisk {
+    disk: BlockingDisk,
+    volume: Volume,
+    replaced: Vec<PathBuf>,
+    removed: Vec<PathBuf>,
+    /// Nothing has been asked of it.
+    is_untouched: bool,
+}
+
+impl ClosingDisk {
+    /// Begins. Errors of the volume from here on are told at the end.
+    pub fn new(data: DataDir) -> Result<ClosingDisk, DiskError> {
+        let volume = data.volume().map_err(|error| disk_error(&error))?;
+        let disk = BlockingDisk(data);
+        let (replaced, removed) = (Vec::new(), Vec::new());
+        Ok(ClosingDisk { disk, volume, replaced, removed, is_untouched: true })
+    }
+
+    /// Makes all of it durable.
+    pub fn finish(mut self) -> Result<(), DiskError> {
+        if self.is_untouched {
+            return Ok(());
+        }
+        self.volume.sync().map_err(|error| disk_error(&error))?;
+        for path in &self.replaced {
+            self.disk.rename(&replacement(path), path)?;
+        }
+        self.volume.sync().map_err(|error| disk_error(&error))?;
+        // Should a crash bring them back, they are still true.
+        for path in &self.removed {
+            match self.disk.remove(path) {
+                Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replacement(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(REPLACEMENT_SUFFIX);
+    name.into()
+}
+
+impl Disk for ClosingDisk {
+    fn list(&mut self, dir: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        self.disk.list(dir)
+    }
+
+    fn size(&mut self, path: &Path) -> Result<u64, DiskError> {
+        self.disk.size(path)
+    }
+
+    fn read_at(&mut self, path: &Path, at: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        self.disk.read_at(path, at, into)
+    }
+
+    fn write_at(&mut self, path: &Path, at: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.is_untouched = false;
+        self.disk.write_at(path, at, bytes)
+    }
+
+    fn sync(&mut self, _path: &Path) -> Result<(), DiskError> {
+        self.is_untouched = false;
+        Ok(())
+    }
+
+    fn truncate(&mut self, path: &Path, size: u64) -> Result<(), DiskError> {
+        self.disk.truncate(path, size)
+    }
+
+    fn replace(&mut self, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+        self.is_untouched = false;
+        let replacement = replacement(path);
+        self.disk.write_at(&replacement, 0, bytes)?;
+        self.disk.truncate(&replacement, bytes.len() as u64)?;
+        self.replaced.push(path.to_owned());
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<(), DiskError> {
+        self.is_untouched = false;
+        self.disk.size(path)?;
+        self.removed.push(path.to_owned());
+        Ok(())
+    }
+
+    fn create_dir(&mut self, dir: &Path) -> Result<(), DiskError> {
+        self.disk.create_dir(dir)
+    }
+
+    fn sync_dir(&mut self, _dir: &Path) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
