@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -25,6 +26,9 @@ use crate::{host_bare, host_glommio};
 
 /// Connections that wait to be accepted, per listener.
 const LISTEN_BACKLOG: i32 = 1024;
+/// How long a port may still be another's, and how often that is looked at.
+const PREDECESSOR_WAIT_MAX: Duration = Duration::from_millis(500);
+const PREDECESSOR_LOOK: Duration = Duration::from_millis(5);
 
 /// Why the shards did not start.
 #[derive(Debug)]
@@ -232,11 +236,16 @@ fn listen(config: &ShardConfig) -> Result<(Vec<Vec<Listening>>, Vec<SocketAddr>)
     for (index, listener) in config.listeners.iter().enumerate() {
         let shared = listener.on == ListenOn::EveryShard;
         let mut addr = listener.addr;
+        if shared {
+            // Shards share the port; another broker of the same user would share it unnoticed.
+            bound(addr, false).map_err(|error| StartError::Listen(addr, error))?;
+        }
         for (shard, own) in sockets.iter_mut().enumerate() {
             if !shared && listener.on != ListenOn::Shard(ShardId(shard as u16)) {
                 continue;
             }
-            let socket = bind(addr, shared).map_err(|error| StartError::Listen(addr, error))?;
+            let socket = bound(addr, shared).map_err(|error| StartError::Listen(addr, error))?;
+            socket.listen(LISTEN_BACKLOG).map_err(|error| StartError::Listen(addr, error))?;
             let bound = socket.local_addr().ok().and_then(|bound| bound.as_socket());
             addr = bound.unwrap_or(addr);
             own.push(Listening { index, socket });
@@ -246,7 +255,7 @@ fn listen(config: &ShardConfig) -> Result<(Vec<Vec<Listening>>, Vec<SocketAddr>)
     Ok((sockets, addrs))
 }
 
-fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+fn bound(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -254,9 +263,21 @@ fn bind(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
     }
     // Accepted connections inherit this.
     socket.set_tcp_nodelay(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
+    bind_when_free(&socket, addr)?;
     Ok(socket)
+}
+
+/// A predecessor that was killed listens for a moment more: its ring is taken apart after it.
+fn bind_when_free(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    let until = Instant::now() + PREDECESSOR_WAIT_MAX;
+    loop {
+        match socket.bind(&addr.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(PREDECESSOR_LOOK);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn shard_thread<S: Service>(

@@ -350,11 +350,26 @@ fn many_connections_on_the_glommio_host() {
 #[test]
 fn an_address_in_use_is_a_clear_error() {
     let (handle, _, addr) = serve(|_| {});
-    let listeners = vec![ListenerConfig { addr, on: ListenOn::Shard(ShardId(0)) }];
+    assert_in_use(addr, ListenOn::Shard(ShardId(0)));
+    finish(handle);
+}
+
+/// What the shards of one program share, two programs do not.
+#[test]
+fn a_shared_port_is_not_shared_with_another_program() {
+    let (handle, _, addr) = serve(|config| {
+        config.shards = 2;
+        config.listeners[0].on = ListenOn::EveryShard;
+    });
+    assert_in_use(addr, ListenOn::EveryShard);
+    finish(handle);
+}
+
+fn assert_in_use(addr: SocketAddr, on: ListenOn) {
+    let listeners = vec![ListenerConfig { addr, on }];
     let config = ShardConfig { listeners, host: Host::Bare, ..ShardConfig::default() };
     let make =
         |_| Echo { counts: Arc::default(), bulk: None, paused: Vec::new(), live: Vec::new() };
     let Err(error) = run(config, make) else { panic!("two listeners on one address") };
     assert!(error.to_string().contains("cannot listen on 127.0.0.1"), "{error}");
-    finish(handle);
 }
