@@ -18,6 +18,10 @@ use crate::metadata::topic_config::DURABILITY;
 pub const NODE_ID_MAX: i32 = crate::metadata::placement::NODE_ID_MAX;
 /// The most shards of one process.
 pub const SHARDS_MAX: usize = 256;
+/// Coordinators have a share of a shard's memory beside it, one part in so many, but at least so
+/// many bytes.
+const COORDINATOR_MEMORY_SHARE: u64 = 8;
+const COORDINATOR_MEMORY_MIN: u64 = 16 << 20;
 /// The least memory that a shard can work in, bytes.
 pub const MEMORY_PER_SHARD_MIN: u64 = 32 << 20;
 
@@ -345,6 +349,13 @@ impl Config {
             defaults,
             statics,
         })
+    }
+
+    /// Bytes that the state of a shard's coordinators (groups, offsets, transactions) may take,
+    /// beside its memory. What would grow it beyond gets COORDINATOR_NOT_AVAILABLE.
+    pub fn coordinator_memory_per_shard(&self) -> usize {
+        let share = self.memory_per_shard / COORDINATOR_MEMORY_SHARE;
+        usize::try_from(share.max(COORDINATOR_MEMORY_MIN)).unwrap_or(usize::MAX)
     }
 
     /// The address that shard `shard` listens on.

@@ -297,8 +297,8 @@ fn the_wrong_shard_is_no_coordinator() {
     assert!(codes.contains(&ErrorCode::None) && codes.contains(&ErrorCode::NotCoordinator));
 }
 
-/// Commits offsets of many partitions with large notes; each is written anew.
-fn commit_much(client: &mut Client, offset: i64) {
+/// Commits offsets of 200 partitions with notes of 4,000 bytes; each is written anew.
+fn try_to_commit_much(client: &mut Client, group: &str, offset: i64) -> Vec<ErrorCode> {
     let partition = |partition_index| OffsetCommitRequestPartition {
         partition_index,
         committed_offset: offset,
@@ -311,14 +311,42 @@ fn commit_much(client: &mut Client, offset: i64) {
         ..OffsetCommitRequestTopic::default()
     };
     let request = OffsetCommitRequest {
-        group_id: "wide".into(),
+        group_id: group.into(),
         generation_id_or_member_epoch: -1,
         topics: vec![topic],
         ..OffsetCommitRequest::default()
     };
     let told: OffsetCommitResponse = client.call(&offset_commit::API, 7, &request);
-    let codes = told.topics[0].partitions.iter().map(|partition| partition.error_code);
-    assert!(codes.clone().all(|code| code.is_none()), "{:?}", codes.collect::<Vec<_>>());
+    told.topics[0].partitions.iter().map(|partition| partition.error_code).collect()
+}
+
+fn commit_much(client: &mut Client, offset: i64) {
+    let codes = try_to_commit_much(client, "wide", offset);
+    assert!(codes.iter().all(|code| code.is_none()), "{codes:?}");
+}
+
+/// Fifty coordinators share what there is: no number of groups takes more, and those that are
+/// there go on.
+#[test]
+fn groups_of_all_coordinators_share_one_limit_of_memory() {
+    const LIMIT_BYTES: usize = 16 << 20;
+    let broker = Broker::start_with(options(1, Advertise::Node));
+    broker.client().create("wide", 200);
+    let mut client = coordinator(&broker, "wide");
+    commit_much(&mut client, 1);
+    let mut taken = 0;
+    for number in 0..2 * LIMIT_BYTES / (200 * 4000) {
+        let codes = eventually("the coordinator is there", || {
+            let codes = try_to_commit_much(&mut client, &format!("group-{number}"), 1);
+            (!codes.contains(&ErrorCode::CoordinatorLoadInProgress)).then_some(codes)
+        });
+        let refused = [ErrorCode::None, ErrorCode::CoordinatorNotAvailable];
+        assert!(codes.iter().all(|code| refused.contains(code)), "{codes:?}");
+        taken += codes.iter().filter(|code| code.is_none()).count() * 4000;
+    }
+    assert!((LIMIT_BYTES / 2..LIMIT_BYTES).contains(&taken), "{taken} bytes of notes");
+    commit_much(&mut client, 2);
+    assert_eq!(try_to_commit_much(&mut client, "late", 1)[0], ErrorCode::CoordinatorNotAvailable);
 }
 
 #[test]

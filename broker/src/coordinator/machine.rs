@@ -132,7 +132,7 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// One that knows nothing yet; so many of its kind share `memory_bytes`.
+    /// One that knows nothing yet.
     pub fn new(kind: Kind, defaults: &BrokerDefaults) -> Machine {
         match kind {
             Kind::Groups => Machine::Groups(Box::new(Groups::new(group_config(defaults)))),
@@ -148,6 +148,22 @@ impl Machine {
         match self {
             Machine::Groups(_) => Kind::Groups,
             Machine::Transactions(_) => Kind::Transactions,
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Machine::Groups(groups) => groups.bytes(),
+            Machine::Transactions(transactions) => transactions.bytes(),
+        }
+    }
+
+    /// From now on it may take so many. What it has already it keeps.
+    pub fn limit_bytes(&mut self, bytes_max: usize) {
+        match self {
+            Machine::Groups(groups) => groups.limit_bytes(bytes_max),
+            Machine::Transactions(transactions) => transactions.limit_bytes(bytes_max),
         }
     }
 

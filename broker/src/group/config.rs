@@ -24,7 +24,7 @@ pub struct GroupConfig {
     pub batch_bytes_max: usize,
     /// What the groups and offsets of one partition may take in memory, in about bytes. Beyond
     /// three quarters of it nothing new is taken (COORDINATOR_NOT_AVAILABLE); what is there goes
-    /// on.
+    /// on. The runtime moves it with what other partitions leave ([`super::Groups::limit_bytes`]).
     pub memory_bytes_max: usize,
     /// Settings of consumer groups.
     pub consumer: ConsumerGroupConfig,

@@ -269,6 +269,11 @@ impl Groups {
         self.groups_bytes + self.offsets.bytes()
     }
 
+    /// From now on they may take so many ([`GroupConfig::memory_bytes_max`]).
+    pub fn limit_bytes(&mut self, bytes_max: usize) {
+        self.config.memory_bytes_max = bytes_max;
+    }
+
     /// Records are decided: they hold at once.
     fn decide(&mut self, records: Vec<GroupRecord>, out: &mut Output) {
         let producer_id = out.transactional.map(|(producer_id, _)| producer_id);

@@ -48,6 +48,8 @@ struct Coordinator {
     /// How many there were on this shard before it.
     incarnation: u64,
     machine: Machine,
+    /// Bytes of the machine when it was last looked at.
+    bytes: usize,
     reader: Option<Reader>,
     /// What is done when everything below the offset is durable; ascending.
     held: VecDeque<(i64, Vec<Command>)>,
@@ -94,6 +96,8 @@ struct Gathering {
 #[derive(Default)]
 pub(crate) struct Coordinators {
     by_log: HashMap<Key, Coordinator>,
+    /// The sum of their machines' bytes.
+    bytes: usize,
     deadlines: BTreeSet<(i64, Key)>,
     askers: Slab<Asker>,
     /// This shard's questions. Bounded by requests in flight.
@@ -123,6 +127,22 @@ impl Coordinators {
     /// What the coordinator with that log coordinates; `None` while there is none.
     fn kind_of(&self, slot: Key) -> Option<Kind> {
         self.by_log.get(&slot).map(|coordinator| coordinator.machine.kind())
+    }
+
+    /// Looks at how much a machine takes now.
+    fn weigh(&mut self, slot: Key) {
+        let Some(coordinator) = self.by_log.get_mut(&slot) else { return };
+        let bytes = coordinator.machine.bytes();
+        self.bytes = self.bytes - coordinator.bytes + bytes;
+        coordinator.bytes = bytes;
+    }
+
+    /// Takes a coordinator out; says whether there was one.
+    fn remove(&mut self, slot: Key) -> bool {
+        self.set_deadline(slot, None);
+        let removed = self.by_log.remove(&slot);
+        self.bytes -= removed.as_ref().map_or(0, |coordinator| coordinator.bytes);
+        removed.is_some()
     }
 
     fn set_deadline(&mut self, slot: Key, at: Option<i64>) {
@@ -363,11 +383,15 @@ impl Shell {
             next_producer_id: &mut || producer_ids.next(),
         };
         let is_of_transactions = coordinator.machine.kind() == Kind::Transactions;
+        let others = self.coordinators.bytes - coordinator.bytes;
+        let bytes_max = self.shared.config.coordinator_memory_per_shard().saturating_sub(others);
+        coordinator.machine.limit_bytes(bytes_max);
         let decision = event(&mut coordinator.machine, around);
         let deadline = coordinator.machine.next_deadline_ms();
         // What is overdue has its turn again, but not in this one.
         let deadline = deadline.map(|at| at.max(core.wall_ms() + 1));
         self.coordinators.set_deadline(slot, deadline);
+        self.coordinators.weigh(slot);
         if is_of_transactions {
             self.keep_producer_ids(core);
         }

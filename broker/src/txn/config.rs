@@ -51,7 +51,8 @@ pub struct TxnConfig {
     /// COORDINATOR_NOT_AVAILABLE until others expire.
     pub transactional_ids_max: usize,
     /// Bytes of one partition's state, at most, roughly. What would grow it beyond gets
-    /// COORDINATOR_NOT_AVAILABLE.
+    /// COORDINATOR_NOT_AVAILABLE. The runtime moves it with what other partitions leave
+    /// ([`super::Transactions::limit_bytes`]).
     pub state_bytes_max: usize,
 }
 

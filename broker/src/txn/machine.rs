@@ -176,6 +176,16 @@ impl Transactions {
         self.entries.iter().map(|(id, entry)| (&**id, &entry.transaction))
     }
 
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// From now on it may take so many ([`TxnConfig::state_bytes_max`]).
+    pub fn limit_bytes(&mut self, bytes_max: usize) {
+        self.config.state_bytes_max = bytes_max;
+    }
+
     /// True when the state may grow by so much.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.bytes.saturating_add(bytes) <= self.config.state_bytes_max

@@ -39,12 +39,14 @@ impl Shell {
                 of,
                 incarnation: self.coordinators.incarnations,
                 machine: Machine::new(kind, &self.shared.config.defaults),
+                bytes: 0,
                 reader: Some(Reader { next, reading: false, live: None }),
                 held: VecDeque::new(),
                 fresh_bytes: hosted.partition.log.size_bytes(),
                 rewrite_at_bytes: REWRITE_BYTES_MIN,
                 deadline_ms: None,
             };
+            self.coordinators.remove(slot);
             self.coordinators.by_log.insert(slot, coordinator);
             self.read_on(core, slot);
         }
@@ -127,6 +129,7 @@ impl Shell {
         match coordinator::replay(into, &mut self.codecs, &bytes, from) {
             Ok(next) => {
                 reader.next = next;
+                self.coordinators.weigh(slot);
                 true
             }
             Err(why) => {
@@ -236,8 +239,7 @@ impl Shell {
 
     /// A coordinator is no more, or not now: whoever waits for it asks again elsewhere or later.
     pub(in crate::shell) fn lose_coordinator(&mut self, core: &mut ShardCore, slot: Key) {
-        self.coordinators.set_deadline(slot, None);
-        if self.coordinators.by_log.remove(&slot).is_none() {
+        if !self.coordinators.remove(slot) {
             return;
         }
         let askers = &self.coordinators.askers;
