@@ -150,7 +150,7 @@ fn pace(arguments: &Arguments) -> Pace {
         idle_connections: or(2e3, 1e4) as usize,
         active_connections: or(1e3, 2e3) as usize,
         slow_connections: or(200.0, 500.0) as usize,
-        overload_seconds: or(6.0, 60.0),
+        overload_seconds: or(6.0, 30.0),
     }
 }
 

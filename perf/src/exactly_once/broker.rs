@@ -1,7 +1,11 @@
 //! The broker that is killed: with it, all its coordinators.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use ringlog_loadgen::raw;
 
 use super::Ground;
 use crate::Failure;
@@ -9,6 +13,21 @@ use crate::broker::{Brokers, Kind, Setup};
 use crate::process::{self, Server};
 use crate::promises::Promises;
 use crate::table::Spread;
+
+/// A broker that does not answer by then is not waited for.
+const SERVE_WAIT_MAX: Duration = Duration::from_secs(60);
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Whether a broker answers there.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut socket = TcpStream::connect_timeout(&address, ANSWER_WAIT_MAX)?;
+        socket.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
+        socket.write_all(&raw::api_versions(1))?;
+        socket.read_exact(&mut [0])
+    };
+    ask().is_ok()
+}
 
 /// A running broker and the times its restarts took.
 pub struct Broker<'a> {
@@ -47,7 +66,14 @@ impl<'a> Broker<'a> {
             server.kill()?;
         }
         let started = Instant::now();
-        self.server = Some(self.brokers.start(&self.setup)?);
+        let server = self.server.insert(self.brokers.start(&self.setup)?);
+        // For a moment the dead process's ring may still take connections.
+        while !answers(self.setup.address()) {
+            server.check_alive()?;
+            if started.elapsed() > SERVE_WAIT_MAX {
+                return Err(format!("the broker does not serve after {SERVE_WAIT_MAX:?}").into());
+            }
+        }
         self.restarts.push(started.elapsed());
         Ok(())
     }
