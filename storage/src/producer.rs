@@ -335,10 +335,18 @@ impl ProducerTable {
         Ok(Verdict::Append)
     }
 
+    /// Whether there is room for this producer, or will be when one that is silent goes.
+    pub fn may_take(&self, producer_id: i64) -> bool {
+        self.producers.contains_key(&producer_id) || self.has_room()
+    }
+
     /// Whether a coordinator may write this marker (rule 35). In version 2 it has given the
     /// producer a new epoch; the same epoch again, with nothing open, is a marker that is written
     /// again because nobody heard of the first. Changes nothing.
     pub fn check_marker(&self, marker: &Marker, version: i8) -> Result<(), ProducerError> {
+        if !self.may_take(marker.producer_id) {
+            return Err(ProducerError::TableFull);
+        }
         let Some(entry) = self.producers.get(&marker.producer_id) else { return Ok(()) };
         let (current, found) = (entry.epoch, marker.producer_epoch);
         let is_again = found == current && entry.transaction_first_offset.is_none();

@@ -210,7 +210,8 @@ pub(crate) struct Checkpoint {
     pub at: BatchAt,
     /// The producer state at that offset.
     pub snapshot: Vec<u8>,
-    /// Files on their way; `None` while the data is not flushed yet.
+    /// Files on their way, the indexes and then the snapshot; `None` while the data is not flushed
+    /// yet.
     pub files: Option<usize>,
 }
 

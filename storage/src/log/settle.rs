@@ -85,7 +85,7 @@ impl<M: Memory> Log<M> {
         let checkpoint = writer.checkpoint.as_mut().expect("a recovery point is being made");
         let left = checkpoint.files.as_mut().expect("files were on their way");
         *left -= 1;
-        if *left == 0 {
+        if *left == 0 && checkpoint.snapshot.is_empty() {
             let offset = checkpoint.at.offset;
             writer.checkpoint = None;
             self.recovery_point = self.recovery_point.max(offset);

@@ -139,15 +139,18 @@ impl<M: Memory> Log<M> {
         let synced = writer.synced_mark.position;
         let Some(checkpoint) = writer.checkpoint.as_mut() else { return };
         let flushed = checkpoint.at.position <= synced;
-        if checkpoint.files.is_some() || !flushed || !oldest || !epochs_are_on_disk {
-            return;
-        }
-        let snapshot = std::mem::take(&mut checkpoint.snapshot);
-        let snapshot = (file_name(checkpoint.at.offset, "snapshot"), snapshot);
-        let files = segment.index_files();
+        let files = match checkpoint.files {
+            None if flushed && oldest && epochs_are_on_disk => segment.index_files(),
+            // If the log rolls right here, recovery may begin with this snapshot: what was
+            // aborted before it is on disk by now.
+            Some(0) => {
+                let snapshot = std::mem::take(&mut checkpoint.snapshot);
+                vec![(file_name(checkpoint.at.offset, "snapshot"), snapshot)]
+            }
+            _ => return,
+        };
         #[cfg(test)]
         let files = forget_aborted(&self.config, files);
-        let files: Vec<_> = files.into_iter().chain([snapshot]).collect();
         let checkpoint = self.writer_mut(index).checkpoint.as_mut();
         checkpoint.expect("it was there").files = Some(files.len());
         for (path, bytes) in files {
