@@ -9,12 +9,17 @@
 //!                    abort     commit           abort     commit      abort    commit
 //! EMPTY              state     state            fenced    fenced      bump     state
 //! ONGOING            end       end              fenced    fenced      end      end
-//! PREPARE_*          concurrent                 concurrent            fenced   fenced
+//! PREPARE_*          concurrent                 concurrent            concurrent
 //! COMPLETE_ABORT     none      state            none      state       bump     state
 //! COMPLETE_COMMIT    state     none             state     none        bump     state
 //! ```
 //!
-//! state: INVALID_TXN_STATE. bump: an abort of nothing, which gives the producer a new epoch.
+//! state: INVALID_TXN_STATE. bump: an abort of nothing, which gives the producer a new epoch. In
+//! PREPARE_* nothing of v5 is judged: the producer may know the epoch that comes already, so that
+//! it ends its next transaction, or find its id used up.
+//!
+//! One epoch less is a retry only behind an end of the second version: those of the first give no
+//! new epoch, and there it is a zombie's. (Kafka 4.3 gives that zombie the epoch of now.)
 
 use std::sync::Arc;
 
@@ -144,6 +149,9 @@ fn decide_second(
     transaction: &Transaction,
     request: &EndTxnRequest,
 ) -> Result<Decision, ErrorCode> {
+    if transaction.state.is_prepared() {
+        return Err(ErrorCode::ConcurrentTransactions);
+    }
     let epoch = transaction.producer_epoch;
     let same_producer = transaction.producer_id == request.producer_id;
     let current = same_producer && request.producer_epoch == epoch;
@@ -151,7 +159,9 @@ fn decide_second(
     let overflowed = transaction.previous_producer_id == request.producer_id
         && request.producer_epoch == EPOCH_EXHAUSTED
         && epoch == 0;
-    let bumped = same_producer && request.producer_epoch.checked_add(1) == Some(epoch);
+    let gave_epoch = transaction.client_version >= EPOCH_BUMP_SINCE;
+    let bumped =
+        gave_epoch && same_producer && request.producer_epoch.checked_add(1) == Some(epoch);
     if !same_producer && !overflowed {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
@@ -159,9 +169,6 @@ fn decide_second(
         State::Ongoing if current => Ok(Decision::End),
         State::Empty if current && !request.committed => Ok(Decision::End),
         State::Empty if current => Err(ErrorCode::InvalidTxnState),
-        State::PrepareCommit | State::PrepareAbort if bumped => {
-            Err(ErrorCode::ConcurrentTransactions)
-        }
         State::CompleteCommit | State::CompleteAbort if bumped || overflowed => {
             match (transaction.state == State::CompleteCommit) == request.committed {
                 true => Ok(Decision::Done),

@@ -70,11 +70,14 @@ impl Transactions {
             Some((id, transaction)) => (id, transaction.clone()),
             None => self.first_seen(now_ms, id, timeout_ms, ids)?,
         };
+        if before.state.is_prepared() {
+            // The producer may know the id or epoch that comes.
+            return Err(ErrorCode::ConcurrentTransactions);
+        }
         if !expected.is_none_or(|expected| holds(&before, expected)) {
             return Err(ErrorCode::ProducerFenced);
         }
         match before.state {
-            State::PrepareCommit | State::PrepareAbort => Err(ErrorCode::ConcurrentTransactions),
             State::Ongoing => {
                 // The epoch of this abort is given to nobody: the client asks again, and that
                 // gives it the one after.

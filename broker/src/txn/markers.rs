@@ -126,8 +126,6 @@ impl Transactions {
             | ErrorCode::InvalidProducerEpoch
             | ErrorCode::UnsupportedForMessageFormat
             | ErrorCode::UnsupportedVersion => markers.done(&topic, partition),
-            // Another coordinator has taken over and does the rest.
-            ErrorCode::TransactionCoordinatorFenced => return,
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
                 if !insert(&mut markers.unknown, &topic, partition) =>
             {

@@ -35,9 +35,9 @@ fn rule_34_the_second_version_bumps_the_epoch_of_each_transaction() {
                   EndTxn NONE 100/6";
     // An abort of nothing is done at once.
     let bumps = "t: PrepareAbort 100/6 [] v2; t: CompleteAbort 100/6 [] v2; EndTxn NONE 100/6";
-    let commit = rows([STATE, commits, FENCED, FENCED, STATE, STATE]);
+    let commit = rows([STATE, commits, WAITS, WAITS, STATE, STATE]);
     check(&commit, second, |desk| desk.end(5, (PID, 5), true));
-    let abort = rows([bumps, aborts, FENCED, FENCED, bumps, bumps]);
+    let abort = rows([bumps, aborts, WAITS, WAITS, bumps, bumps]);
     check(&abort, second, |desk| desk.end(5, (PID, 5), false));
     // Whichever version began it: the request's decides.
     check(&commit, at, |desk| desk.end(5, (PID, 5), true));
@@ -50,8 +50,13 @@ fn rule_34_a_retry_is_known_by_its_epoch() {
     check(&commit, second, |desk| desk.end(5, (PID, 4), true));
     let abort = rows([FENCED, FENCED, WAITS, WAITS, STATE, done]);
     check(&abort, second, |desk| desk.end(5, (PID, 4), false));
+    let fenced = rows([FENCED, FENCED, WAITS, WAITS, FENCED, FENCED]);
     for epoch in [3, 6] {
-        check(&rows([FENCED; 6]), second, |desk| desk.end(5, (PID, epoch), true));
+        check(&fenced, second, |desk| desk.end(5, (PID, epoch), true));
+    }
+    // An end of the first version gave no epoch: this one is of the instance before.
+    for committed in [true, false] {
+        check(&fenced, at, |desk| desk.end(5, (PID, 4), committed));
     }
 }
 
@@ -97,8 +102,9 @@ fn rule_34_a_restart_keeps_the_id_that_comes_next() {
 #[test]
 fn rule_34_who_is_not_the_producer_ends_nothing() {
     let mapping = "EndTxn INVALID_PRODUCER_ID_MAPPING -1/-1";
-    for version in [4, 5] {
-        check(&rows([mapping; 6]), second, |desk| desk.end(version, (PID + 1, 5), true));
+    for (version, prepared) in [(4, mapping), (5, WAITS)] {
+        let table = rows([mapping, mapping, prepared, prepared, mapping, mapping]);
+        check(&table, second, |desk| desk.end(version, (PID + 1, 5), true));
         assert_eq!(Desk::new().end(version, (PID, 5), true), mapping);
         let request = EndTxnRequest::default();
         let told = Desk::new().step(Event::EndTxn { to: TICKET, version, request });
