@@ -279,7 +279,7 @@ impl<M: Memory> Partition<M> {
     }
 
     /// Appends a decision of a coordinator of this broker; a transaction that it is part of was
-    /// verified ([`Partition::check_own`]).
+    /// verified ([`Partition::begin_own`]).
     ///
     /// # Errors
     /// Kafka's code; nothing was appended.
@@ -292,11 +292,47 @@ impl<M: Memory> Partition<M> {
         self.append_from(Origin::Coordinator, now_ms, memory, batch)
     }
 
-    /// Whether [`Partition::append_own`] would take this producer's records.
+    /// Whether [`Partition::append_own`] takes this producer's transactional records. With a guard:
+    /// when the transaction's coordinator has answered under it ([`Partition::check_own`]).
     ///
     /// # Errors
+    /// INVALID_PRODUCER_EPOCH for one that is fenced here, COORDINATOR_LOAD_IN_PROGRESS when too
+    /// many are being verified.
+    pub fn begin_own(
+        &mut self,
+        producer_id: i64,
+        producer_epoch: i16,
+    ) -> Result<Option<Guard>, ErrorCode> {
+        self.check_producer_epoch(producer_id, producer_epoch)?;
+        if self.log.has_open_transaction(producer_id, producer_epoch) {
+            return Ok(None);
+        }
+        if !self.log.producers().may_take(producer_id) {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
+        let guard = self.verifications.begin_own(producer_id, producer_epoch);
+        guard.map(Some).ok_or(ErrorCode::CoordinatorLoadInProgress)
+    }
+
+    /// Whether it takes them now that the transaction's coordinator has said yes under that guard.
+    ///
+    /// # Errors
+    /// INVALID_TXN_STATE when the transaction has ended since: nobody would end what came now.
     /// INVALID_PRODUCER_EPOCH for one that is fenced here.
-    pub fn check_own(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode> {
+    pub fn check_own(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        guard: Guard,
+    ) -> Result<(), ErrorCode> {
+        self.check_producer_epoch(producer_id, producer_epoch)?;
+        match self.log.has_open_transaction(producer_id, producer_epoch) {
+            true => Ok(()),
+            false => self.verifications.check_own(producer_id, guard),
+        }
+    }
+
+    fn check_producer_epoch(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode> {
         let known = self.log.producers().get(producer_id);
         match known.is_some_and(|known| known.epoch > producer_epoch) {
             true => Err(ErrorCode::InvalidProducerEpoch),
@@ -651,6 +687,29 @@ mod tests {
         assert_eq!(late, Err(ErrorCode::InvalidTxnState));
         partition.rules.verifies_transactions = false;
         assert!(partition.append(1, memory, &parse(&third)).is_ok(), "nobody asks");
+    }
+
+    #[test]
+    fn rule_33_offsets_of_a_transaction_that_has_ended_meanwhile_open_no_other() {
+        let mut bench = Bench::new(Durability::Written);
+        let Bench { memory, partition, .. } = &mut bench;
+        let guard = partition.begin_own(9, 1).expect("it may").expect("nothing is open");
+        assert_eq!(partition.check_own(9, 1, guard), Ok(()));
+        // Its coordinator says yes; before that is heard, it ends under the same epoch.
+        let marker =
+            Marker { producer_id: 9, producer_epoch: 1, committed: false, coordinator_epoch: 0 };
+        let mut out = Advanced::default();
+        partition.append_marker(1, memory, &marker, 1, &mut out).expect("appended");
+        assert_eq!(partition.check_own(9, 1, guard), Err(ErrorCode::InvalidTxnState));
+        // The next one is asked about anew, and not once it is open.
+        let guard = partition.begin_own(9, 1).expect("it may").expect("nothing is open");
+        assert_eq!(partition.check_own(9, 1, guard), Ok(()));
+        let bytes = transactional(0);
+        let (batch, _) = Batch::parse(&bytes).expect("a good batch");
+        partition.append_own(1, memory, &batch).expect("appended");
+        assert_eq!(partition.begin_own(9, 1), Ok(None));
+        assert_eq!(partition.check_own(9, 1, guard), Ok(()));
+        assert_eq!(partition.begin_own(9, 0), Err(ErrorCode::InvalidProducerEpoch));
     }
 
     #[test]

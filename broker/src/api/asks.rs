@@ -38,8 +38,9 @@ pub enum Question {
     Producers,
     /// Bytes of its segments.
     Size,
-    /// End a producer's transaction, for a coordinator of that transaction version.
-    WriteMarker { marker: Marker, version: i8 },
+    /// End a producer's transaction, for a coordinator of that transaction version: one of this
+    /// broker, or of whoever asks.
+    WriteMarker { marker: Marker, version: i8, is_own: bool },
 }
 
 /// One question.
@@ -190,8 +191,8 @@ impl Shell {
                     remote[shard].push(Ask { entry, of, question });
                     None
                 }
-                Ok((_, place, Question::WriteMarker { marker, version })) => {
-                    self.write_marker(core, (key, entry), place, &marker, version).err().map(Err)
+                Ok((_, place, question @ Question::WriteMarker { .. })) => {
+                    self.write_marker(core, (key, entry), place, question).err().map(Err)
                 }
                 Ok((_, place, question)) => {
                     Some(self.answer_here(core, place, question, &mut told))
@@ -256,9 +257,11 @@ impl Shell {
         core: &mut ShardCore,
         (key, entry): (Key, u32),
         place: Place,
-        marker: &Marker,
-        version: i8,
+        question: Question,
     ) -> Result<(), ErrorCode> {
+        let Question::WriteMarker { mut marker, version, is_own } = question else {
+            unreachable!("only this is answered later")
+        };
         let slot = match place {
             Place::Open(slot) => slot,
             Place::Failed => return Err(ErrorCode::KafkaStorageError),
@@ -267,8 +270,13 @@ impl Shell {
         let now_ms = core.wall_ms();
         let hosted = self.logs.get_mut(slot).filter(|hosted| !hosted.doomed);
         let partition = &mut hosted.ok_or(ErrorCode::NotLeaderOrFollower)?.partition;
+        if is_own && let Some(known) = partition.log.producers().get(marker.producer_id) {
+            // On a single node there is no other coordinator: whatever epoch a client's marker has
+            // claimed (WriteTxnMarkers), this one's are written, or its transaction never ends.
+            marker.coordinator_epoch = marker.coordinator_epoch.max(known.coordinator_epoch);
+        }
         let (memory, mut advanced) = (&mut PoolMemory(core.pool()), Advanced::default());
-        let appended = partition.append_marker(now_ms, memory, marker, version, &mut advanced)?;
+        let appended = partition.append_marker(now_ms, memory, &marker, version, &mut advanced)?;
         let waiter = Waiter {
             what: WaitsFor::Marker,
             shard: self.shard,

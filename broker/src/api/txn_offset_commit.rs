@@ -2,9 +2,9 @@
 //! generation (KIP-447).  v5: the group's partition joins the transaction by itself (KIP-890).
 //! v6: topic ids.
 //!
-//! The transaction's coordinator says first whether the transaction has the group's partition, then
-//! the group's coordinator takes the offsets. They count when the transaction's marker says so
-//! (rules 40, 41).
+//! The group's shard asks the transaction's coordinator first whether the transaction has the
+//! group's partition (`shell/coordinators/offsets.rs`), then the group's coordinator takes the
+//! offsets. They count when the transaction's marker says so (rules 40, 41).
 
 use ringlog_wire::api::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition,
@@ -12,14 +12,10 @@ use ringlog_wire::api::txn_offset_commit::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::{Outcome, ReplyTo, Request};
+use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::group::{Event, Response};
 use crate::shell::{ShardCore, Shell};
-use crate::txn;
-
-/// From this version on the group's partition joins the transaction by itself.
-const ADDS_SINCE: i16 = 5;
 
 /// Answers a TxnOffsetCommit request.
 pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -28,56 +24,6 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
-    let transactional_id = view.transactional_id.clone();
-    let partition = (Kind::Groups.topic().to_string(), shell.offsets_partition_of(&view.group_id));
-    let (producer_id, producer_epoch) = (view.producer_id, view.producer_epoch);
-    let verify = {
-        let transactional_id = transactional_id.clone();
-        let add = to.version >= ADDS_SINCE;
-        let partitions = vec![partition];
-        move |to| txn::Event::Verify {
-            to,
-            transactional_id,
-            producer_id,
-            producer_epoch,
-            partitions,
-            add,
-        }
-    };
-    shell.coordinate_inside(
-        core,
-        Kind::Transactions,
-        &transactional_id,
-        Ask::Transaction(Box::new(verify)),
-        Box::new(move |shell, core, answer| match verified(answer) {
-            Ok(()) => commit(shell, core, to, view),
-            Err(code) => to.send(shell, core, &refused(view, to.version, code)),
-        }),
-    );
-    Outcome::Parked
-}
-
-/// What the transaction's coordinator says, in codes that clients of groups know.
-fn verified(answer: Result<Answer, ErrorCode>) -> Result<(), ErrorCode> {
-    let answer = answer.map(Answer::into_transaction);
-    let code = match answer {
-        Ok(txn::Response::Verify(partitions)) => {
-            partitions.first().map_or(ErrorCode::None, |(_, _, code)| *code)
-        }
-        Ok(_) => unreachable!("a coordinator answers what it is asked"),
-        Err(code) => code,
-    };
-    match code {
-        ErrorCode::None => Ok(()),
-        // This one is of transactions: the client would look for the group's anew.
-        ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
-            Err(ErrorCode::CoordinatorLoadInProgress)
-        }
-        code => Err(code),
-    }
-}
-
-fn commit(shell: &mut Shell, core: &mut ShardCore, to: ReplyTo, view: TxnOffsetCommitRequest) {
     let (id, unheard, version) = (view.group_id.clone(), view.clone(), to.version);
     let ask = Ask::Group(Box::new(move |to| Event::TxnCommit { to, version, request: view }));
     shell.coordinate(
@@ -94,6 +40,7 @@ fn commit(shell: &mut Shell, core: &mut ShardCore, to: ReplyTo, view: TxnOffsetC
             to.send(shell, core, &response);
         }),
     );
+    Outcome::Parked
 }
 
 /// Every partition has the same code.

@@ -30,7 +30,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             committed: ending.transaction_result,
             coordinator_epoch: ending.coordinator_epoch,
         };
-        let question = Question::WriteMarker { marker, version: ending.transaction_version };
+        let version = ending.transaction_version;
+        let question = Question::WriteMarker { marker, version, is_own: false };
         for topic in &ending.topics {
             questions.extend(topic.partition_indexes.iter().map(|index| {
                 shell.placed(&topic.name, *index).map(|(of, place)| (of, place, question))

@@ -15,6 +15,9 @@ use crate::slab::Key;
 /// Most transactions of one partition whose coordinators are being asked, or have said no.
 pub const VERIFICATIONS_MAX: usize = 10_000;
 
+/// Of records that this broker writes: they have none.
+const OWN_SEQUENCE: i32 = -1;
+
 /// What a coordinator is asked under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard(u64);
@@ -40,8 +43,16 @@ pub struct Verifications {
 impl Verifications {
     /// A batch needs its transaction verified: under this guard. `None` when too many do.
     pub fn begin(&mut self, header: &BatchHeader) -> Option<Guard> {
-        let (epoch, sequence) = (header.producer_epoch, header.base_sequence);
-        if let Some(known) = self.by_producer.get_mut(&header.producer_id) {
+        self.begin_at(header.producer_id, header.producer_epoch, header.base_sequence)
+    }
+
+    /// The same for records that this broker writes on behalf of a producer.
+    pub fn begin_own(&mut self, producer_id: i64, epoch: i16) -> Option<Guard> {
+        self.begin_at(producer_id, epoch, OWN_SEQUENCE)
+    }
+
+    fn begin_at(&mut self, producer_id: i64, epoch: i16, sequence: i32) -> Option<Guard> {
+        if let Some(known) = self.by_producer.get_mut(&producer_id) {
             if epoch > known.epoch {
                 (known.epoch, known.sequence_min, known.asked) = (epoch, sequence, None);
             } else if epoch == known.epoch {
@@ -59,7 +70,7 @@ impl Verifications {
         self.guards += 1;
         let guard = Guard(self.guards);
         let known = Verification { guard, epoch, sequence_min: sequence, asked: None };
-        self.by_producer.insert(header.producer_id, known);
+        self.by_producer.insert(producer_id, known);
         Some(guard)
     }
 
@@ -83,10 +94,22 @@ impl Verifications {
     /// INVALID_TXN_STATE when the guard is gone, OUT_OF_ORDER_SEQUENCE_NUMBER when one before it
     /// still has to come.
     pub fn check(&self, header: &BatchHeader, guard: Guard) -> Result<(), ErrorCode> {
-        match self.by_producer.get(&header.producer_id) {
+        self.check_at(header.producer_id, header.base_sequence, guard)
+    }
+
+    /// The same for records that this broker writes on behalf of a producer.
+    ///
+    /// # Errors
+    /// INVALID_TXN_STATE when the guard is gone.
+    pub fn check_own(&self, producer_id: i64, guard: Guard) -> Result<(), ErrorCode> {
+        self.check_at(producer_id, OWN_SEQUENCE, guard)
+    }
+
+    fn check_at(&self, producer_id: i64, sequence: i32, guard: Guard) -> Result<(), ErrorCode> {
+        match self.by_producer.get(&producer_id) {
             Some(known) if known.guard != guard => Err(ErrorCode::InvalidTxnState),
             None => Err(ErrorCode::InvalidTxnState),
-            Some(known) if header.base_sequence > known.sequence_min => {
+            Some(known) if sequence > known.sequence_min => {
                 Err(ErrorCode::OutOfOrderSequenceNumber)
             }
             Some(_) => Ok(()),

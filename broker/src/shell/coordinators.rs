@@ -7,6 +7,7 @@
 //! the coordinator is lost meanwhile.
 
 mod markers;
+mod offsets;
 mod reading;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -29,8 +30,9 @@ use crate::slab::{Key, Slab};
 use crate::topics::Place;
 use crate::txn;
 
-/// Memory for records that must be free before a coordinator is asked anything.
-const ROOM_BYTES: usize = 256 << 10;
+/// Memory for records that must be free before a coordinator is asked anything: a decision of a
+/// full batch (`max.message.bytes`), and some more.
+const ROOM_BYTES: usize = (1 << 20) + (256 << 10);
 /// What a coordinator decides at once must fit one batch, bytes.
 const BATCH_BYTES_MAX: usize = 64 << 20;
 
@@ -330,19 +332,12 @@ impl Shell {
         };
         let asker = Asker { shard: from, request, slot };
         let ticket = Ticket(self.coordinators.askers.insert(asker).to_u64());
-        let event = ask.event(ticket);
-        if let Err(code) = self.may_decide(slot, &event) {
-            return self.answer_asker(core, ticket, Err(code));
+        match ask.event(ticket) {
+            Event::Group(event @ group::Event::TxnCommit { .. }) => {
+                self.verify_offsets(core, slot, ticket, event);
+            }
+            event => self.decide(core, slot, |machine, around| machine.step(event, around)),
         }
-        self.decide(core, slot, |machine, around| machine.step(event, around));
-    }
-
-    /// Offsets in a transaction are the producer's records in this log: what the log would not
-    /// take is refused before anything is decided.
-    fn may_decide(&self, slot: Key, event: &Event) -> Result<(), ErrorCode> {
-        let Event::Group(group::Event::TxnCommit { request, .. }) = event else { return Ok(()) };
-        let hosted = self.logs.get(slot).ok_or(ErrorCode::NotCoordinator)?;
-        hosted.partition.check_own(request.producer_id, request.producer_epoch)
     }
 
     /// The log of a coordinator that serves.
@@ -372,7 +367,7 @@ impl Shell {
         let Some(coordinator) = serving else { return };
         let producer_ids = &mut self.producer_ids;
         let around = Around {
-            now_ms: core.wall_ms(),
+            now_ms: core.steady_ms(),
             topics: ImageView {
                 image: &self.image,
                 version: self.topics_version,
@@ -389,7 +384,7 @@ impl Shell {
         let decision = event(&mut coordinator.machine, around);
         let deadline = coordinator.machine.next_deadline_ms();
         // What is overdue has its turn again, but not in this one.
-        let deadline = deadline.map(|at| at.max(core.wall_ms() + 1));
+        let deadline = deadline.map(|at| at.max(core.steady_ms() + 1));
         self.coordinators.set_deadline(slot, deadline);
         self.coordinators.weigh(slot);
         if is_of_transactions {
@@ -422,7 +417,7 @@ impl Shell {
         records: &[(Vec<u8>, Option<Vec<u8>>)],
         transactional: Option<(i64, i16)>,
     ) -> Option<i64> {
-        let now_ms = core.wall_ms();
+        let now_ms = core.steady_ms();
         let mut options = BatchOptions::default();
         if let Some((producer_id, producer_epoch)) = transactional {
             options = BatchOptions { producer_id, producer_epoch, transactional: true, ..options };
@@ -497,7 +492,7 @@ impl Shell {
 
     /// The deadlines that have passed.
     pub(super) fn coordinator_timers(&mut self, core: &mut ShardCore) {
-        let now_ms = core.wall_ms();
+        let now_ms = core.steady_ms();
         while let Some(&(at, slot)) = self.coordinators.deadlines.first() {
             if at > now_ms {
                 return;
@@ -513,7 +508,7 @@ impl Shell {
     /// When the shard must look at them, if nothing else happens.
     pub(super) fn coordinator_deadline(&self, core: &ShardCore) -> Option<Instant> {
         let at = self.coordinators.deadline_ms()?;
-        let wait = u64::try_from(at - core.wall_ms()).unwrap_or(0);
+        let wait = u64::try_from(at - core.steady_ms()).unwrap_or(0);
         Some(core.now() + Duration::from_millis(wait))
     }
 

@@ -69,7 +69,7 @@ impl Shell {
             let named = named(by_id, topic.name, topic.topic_id);
             forgotten.extend(topic.partitions().map(|index| (named.clone(), index)));
         }
-        let goes_on = self.fetch_sessions.go_on(key, core.wall_ms(), &asked, &forgotten);
+        let goes_on = self.fetch_sessions.go_on(key, core.steady_ms(), &asked, &forgotten);
         Ok(goes_on.then_some(key))
     }
 
@@ -214,7 +214,7 @@ impl Shell {
             ringlog_shard::fs::random(&mut bytes).expect("the kernel's random source works");
             u32::from_le_bytes(bytes)
         };
-        let created = self.fetch_sessions.create(core.wall_ms(), &mut draw, shards, by_id, asked);
+        let created = self.fetch_sessions.create(core.steady_ms(), &mut draw, shards, by_id, asked);
         let Some(session) = created.and_then(|key| self.fetch_sessions.get_mut(key)) else {
             return 0;
         };

@@ -26,7 +26,7 @@ impl Shell {
         let version = markers.transaction_version;
         let question = |(topic, index): &(String, i32)| {
             let (of, place) = self.placed(topic, *index)?;
-            Ok((of, place, Question::WriteMarker { marker, version }))
+            Ok((of, place, Question::WriteMarker { marker, version, is_own: true }))
         };
         let questions = markers.partitions.iter().map(question).collect();
         let incarnation = self.coordinators.incarnation_of(slot);
