@@ -70,6 +70,8 @@ pub struct Core<M> {
     helper: Helper<M>,
     now: Instant,
     wall_ms: i64,
+    /// When it was made, by both clocks.
+    made: (Instant, i64),
 }
 
 /// The parts a [`Core`] is made of.
@@ -106,8 +108,10 @@ impl<M: Send + 'static> Core<M> {
             helper: parts.helper,
             now: Instant::now(),
             wall_ms: 0,
+            made: (Instant::now(), 0),
         };
         core.tick();
+        core.made = (core.now, core.wall_ms);
         core
     }
 
@@ -136,6 +140,13 @@ impl<M: Send + 'static> Core<M> {
     /// When this turn began, in milliseconds since 1970.
     pub fn wall_ms(&self) -> i64 {
         self.wall_ms
+    }
+
+    /// The same for timeouts: it agreed with the wall clock when the shard started, and does not
+    /// step when that is set.
+    pub fn steady_ms(&self) -> i64 {
+        let (made, wall_ms) = self.made;
+        wall_ms + self.now.duration_since(made).as_millis() as i64
     }
 
     /// Chunk memory of this shard.

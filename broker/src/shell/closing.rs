@@ -35,10 +35,16 @@ impl ClosingDisk {
             return Ok(());
         }
         self.volume.sync().map_err(|error| disk_error(&error))?;
-        for path in &self.replaced {
-            self.disk.rename(&replacement(path), path)?;
+        // Recovery begins with a snapshot: the indexes before it are there by then.
+        let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|it| it == "snapshot");
+        let replaced = std::mem::take(&mut self.replaced);
+        let (snapshots, others): (Vec<_>, Vec<_>) = replaced.into_iter().partition(is_snapshot);
+        for paths in [others, snapshots] {
+            for path in &paths {
+                self.disk.rename(&replacement(path), path)?;
+            }
+            self.volume.sync().map_err(|error| disk_error(&error))?;
         }
-        self.volume.sync().map_err(|error| disk_error(&error))?;
         // Should a crash bring them back, they are still true.
         for path in &self.removed {
             match self.disk.remove(path) {

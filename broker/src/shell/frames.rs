@@ -42,7 +42,7 @@ impl Shell {
     pub(super) fn on_bytes(&mut self, core: &mut ShardCore, conn: ConnId, bytes: &[u8]) {
         let frame_max = self.frame_bytes_max();
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.active_ms = core.wall_ms();
+        session.active_ms = core.steady_ms();
         if session.closing || self.stopping {
             return;
         }
@@ -377,7 +377,7 @@ impl Shell {
         if idle_ms < 0 {
             return;
         }
-        let before = core.wall_ms() - idle_ms;
+        let before = core.steady_ms() - idle_ms;
         let is_idle =
             |session: &Session<Slice>| session.active_ms < before && session.inflight() == 0;
         let idle: Vec<ConnId> =

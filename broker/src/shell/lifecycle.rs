@@ -138,7 +138,7 @@ impl Shell {
         }
         for OpenedLog { of, hint, opened } in std::mem::take(&mut self.opened) {
             if let Err(error) = &opened {
-                let failed_ms = Some(tried_again_from(error, core.wall_ms()));
+                let failed_ms = Some(tried_again_from(error, core.steady_ms()));
                 let opening = OpeningLog { hint, of_image: false, failed_ms, told: false };
                 self.opening.insert(of, opening);
             }
@@ -322,7 +322,8 @@ impl Shell {
     pub(super) fn log_opened(&mut self, core: &mut ShardCore, of: TopicPartition, opened: Opened) {
         self.opens -= 1;
         self.open_next(core);
-        let failed_ms = opened.as_ref().err().map(|error| tried_again_from(error, core.wall_ms()));
+        let failed_ms =
+            opened.as_ref().err().map(|error| tried_again_from(error, core.steady_ms()));
         self.place_opened(of, opened);
         let Some(mut opening) = self.opening.remove(&of) else { return };
         if std::mem::take(&mut opening.of_image) {

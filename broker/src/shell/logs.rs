@@ -282,7 +282,7 @@ impl Shell {
 
     /// What to do with a log beside its work: say that it failed, remove it.
     fn after_commit(&mut self, core: &mut ShardCore, slot: Key) {
-        let now_ms = core.wall_ms();
+        let now_ms = core.steady_ms();
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let quiet = hosted.partition.log.ops_in_flight() == 0;
         if let (Some(failure), None) = (hosted.partition.log.failure(), hosted.failed_ms) {
@@ -300,7 +300,7 @@ impl Shell {
 
     /// Opens logs anew that failed a while ago, once nothing of theirs is in flight.
     pub(super) fn reopen_failed_logs(&mut self, core: &mut ShardCore) {
-        let before = core.wall_ms() - REOPEN_AFTER_MS;
+        let before = core.steady_ms() - REOPEN_AFTER_MS;
         let controller = self.seat.as_ref().map(Seat::slot);
         let due = |hosted: &Hosted| {
             hosted.failed_ms.is_some_and(|at| at <= before)

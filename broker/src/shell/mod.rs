@@ -316,7 +316,7 @@ impl Shell {
         self.expire_produces(core);
         self.close_idle_connections(core);
         self.close_stuck_readers(core);
-        let now_ms = core.wall_ms();
+        let now_ms = core.steady_ms();
         let interval = self.shared.config.defaults.log_flush_offset_checkpoint_interval_ms;
         if now_ms - self.last_checkpoint_ms >= interval {
             self.last_checkpoint_ms = now_ms;
@@ -360,7 +360,7 @@ impl Service for Shell {
     type Message = Message;
 
     fn start(&mut self, core: &mut ShardCore) {
-        self.last_checkpoint_ms = core.wall_ms();
+        self.last_checkpoint_ms = core.steady_ms();
         self.place_all_topics(core);
         if let Some((machine, log, pool)) = self.controller.take() {
             self.take_seat(machine, log, pool);
@@ -384,7 +384,7 @@ impl Service for Shell {
             return false;
         }
         self.counters.connections_opened += 1;
-        self.sessions.insert(conn, Session::new(peer, core.wall_ms()));
+        self.sessions.insert(conn, Session::new(peer, core.steady_ms()));
         true
     }
 
