@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::client::Topic;
+use common::client::{Topic, produce_request};
 use common::{Broker, Client, Options, eventually};
 use ringlog_broker::config::Advertise;
 use ringlog_wire::Uuid;
@@ -25,9 +25,11 @@ use ringlog_wire::api::offset_fetch::{
     self, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
     OffsetFetchResponse,
 };
+use ringlog_wire::api::produce::{self, ProduceResponse};
 use ringlog_wire::api::sync_group::{
     self, SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
+use ringlog_wire::batch::{BatchBuilder, BatchOptions};
 use ringlog_wire::error::ErrorCode;
 
 /// Members need not wait for each other.
@@ -232,6 +234,40 @@ fn rule_76_a_restart_forgets_nothing() {
         assert_eq!(beat(&mut one, "g", &first), ErrorCode::None);
         assert_eq!(commit(&mut one, "g", Some(&first), 6), ErrorCode::None);
     }
+}
+
+/// Who calls itself an administrator may write anything where the groups are.
+#[test]
+fn rule_76_what_cannot_be_read_costs_no_group() {
+    let broker = Broker::start_with(options(1, Advertise::Node));
+    broker.client().create("t", 1);
+    let mut client = coordinator(&broker, "g");
+    assert_eq!(commit(&mut client, "g", None, 7), ErrorCode::None);
+    let key = b"\0\x01\0\x01g\0\x01t\0\0\0\0";
+    let mut junk = BatchBuilder::new(BatchOptions::default());
+    // No such version; no value's end; no type; a share group; a group that is none.
+    for (key, value) in [
+        (&key[..], &b"\0\x63\0\0\0\0\0\0\0\x08"[..]),
+        (key, b"\0\x03\0\0"),
+        (b"?", b"?"),
+        (b"\0\x0b\0\x01s", b"\0\0?"),
+        (b"\0\x02\0\x01g", b"\0\x03?"),
+    ] {
+        junk.push(0, Some(key), Some(value), &[]);
+    }
+    let topic = Topic { name: "__consumer_offsets".into(), id: Uuid::ZERO };
+    // The partition of "g": its letter's number modulo 50.
+    let request = produce_request(-1, &topic, 3, junk.finish());
+    let id = client.send_as("__admin_client", &produce::API, 9, &request);
+    let told: ProduceResponse = client.receive(&produce::API, 9, id);
+    let told = told.responses[0].partition_responses[0].error_code;
+    assert_eq!(told, ErrorCode::None);
+    let broker = broker.restart();
+    let mut client = coordinator(&broker, "g");
+    assert_eq!(committed(&mut client, "g").0, 7, "what stood before holds");
+    assert_eq!(commit(&mut client, "g", None, 9), ErrorCode::None);
+    let broker = broker.restart();
+    assert_eq!(committed(&mut coordinator(&broker, "g"), "g").0, 9);
 }
 
 #[test]

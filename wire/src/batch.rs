@@ -454,14 +454,29 @@ impl<'a> Batch<'a> {
         level: i32,
         bytes_max: usize,
     ) -> Result<(WalkSummary, BatchHeader), BatchError> {
+        self.rewrite(codecs, (to, level), bytes_max, true)
+    }
+
+    /// The same records, not compressed. Unlike by [`Batch::recompress`], offset deltas may have
+    /// gaps, as compaction leaves them.
+    pub fn open(&self, codecs: &mut Codecs, bytes_max: usize) -> Result<BatchHeader, BatchError> {
+        let (_, header) = self.rewrite(codecs, (Compression::None, -1), bytes_max, false)?;
+        Ok(header)
+    }
+
+    fn rewrite(
+        &self,
+        codecs: &mut Codecs,
+        (to, level): (Compression, i32),
+        bytes_max: usize,
+        gapless: bool,
+    ) -> Result<(WalkSummary, BatchHeader), BatchError> {
         let bytes_max = bytes_max.min(i32::MAX as usize - HEADER_BYTES);
         let (mut stream, deflate) = codecs.open(self.header.compression()?, self.body())?;
         let mut encoder = Encoder::new(deflate, to, level, bytes_max)?;
         let mut tee = |bytes: &[u8]| encoder.put(bytes);
-        let summary = match walk_stream(&self.header, &mut stream, true, &mut tee, |_| false)? {
-            Walked::Whole(summary) => summary,
-            Walked::At(_) => unreachable!("nothing ends the walk"),
-        };
+        let walked = walk_stream(&self.header, &mut stream, gapless, &mut tee, |_| false)?;
+        let Walked::Whole(summary) = walked else { unreachable!("nothing ends the walk") };
         encoder.finish()?;
         let header = BatchHeader {
             attributes: self.header.attributes & !COMPRESSION_MASK | to as i16,

@@ -16,7 +16,7 @@ use super::coordinators::IDS_MAX;
 use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::shell::{ShardCore, Shell};
-use crate::txn::{Event, Response};
+use crate::txn::{Event, Refused, Response};
 
 /// Answers an AddPartitionsToTxn request.
 pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) -> Outcome {
@@ -68,17 +68,16 @@ fn transactions(
 }
 
 /// Partitions that there are not.
-fn unknown(
-    shell: &Shell,
-    transaction: &AddPartitionsToTxnTransaction,
-) -> Vec<(String, i32, ErrorCode)> {
-    let mut unknown = Vec::new();
+fn unknown(shell: &Shell, transaction: &AddPartitionsToTxnTransaction) -> Refused {
+    let mut unknown = Refused::new();
     for topic in &transaction.topics {
         let known = shell.topics.named(&topic.name);
-        for &index in &topic.partitions {
-            if known.and_then(|known| known.place(index)).is_none() {
-                unknown.push((topic.name.clone(), index, ErrorCode::UnknownTopicOrPartition));
-            }
+        let is_unknown = |index: &i32| known.and_then(|known| known.place(*index)).is_none();
+        let mut indexes = topic.partitions.iter().copied().filter(is_unknown).peekable();
+        if indexes.peek().is_some() {
+            let code = ErrorCode::UnknownTopicOrPartition;
+            let refused = unknown.entry(topic.name.clone()).or_default();
+            refused.extend(indexes.map(|index| (index, code)));
         }
     }
     unknown

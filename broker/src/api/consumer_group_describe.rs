@@ -7,7 +7,7 @@ use ringlog_wire::api::consumer_group_describe::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::coordinators::IDS_MAX;
+use super::coordinators::{IDS_MAX, each_once};
 use super::{Outcome, Request, operations};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::group::{Event, Response};
@@ -24,8 +24,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     }
     let to = request.reply_to();
     let with_operations = view.include_authorized_operations;
-    let ids = view.group_ids.clone();
-    let asks = view.group_ids.into_iter().map(|id| {
+    let ids = each_once(view.group_ids);
+    let asks = ids.clone().into_iter().map(|id| {
         let asked = id.clone();
         let event = move |to| Event::ConsumerDescribe { to, group_id: id };
         (asked, Ask::Group(Box::new(event)))

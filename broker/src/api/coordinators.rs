@@ -1,5 +1,7 @@
 //! What the APIs share that a coordinator answers.
 
+use std::collections::HashSet;
+
 use ringlog_shard::ConnId;
 use ringlog_wire::error::ErrorCode;
 use ringlog_wire::message::Message;
@@ -12,6 +14,14 @@ use crate::txn;
 
 /// Most groups or transactional ids of one request.
 pub const IDS_MAX: usize = 10_000;
+
+/// Each id once, where it stands first. Kafka tells what is named twice twice; here an answer is
+/// never larger than what there is to tell.
+pub(super) fn each_once(mut ids: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
+}
 
 impl Shell {
     /// Asks the coordinator of group `id`; the request is answered with what `respond` makes of its
@@ -75,5 +85,16 @@ impl Shell {
     fn host_of(&self, conn: ConnId) -> String {
         let peer = self.sessions.get(&conn).map(|session| session.peer.ip());
         peer.map_or_else(|| "/".to_string(), |ip| format!("/{ip}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_often_is_asked_for_once() {
+        let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
+        assert_eq!(each_once(ids(&["b", "a", "b", "", "a", "b"])), ids(&["b", "a", ""]));
     }
 }

@@ -9,7 +9,7 @@ use ringlog_wire::api::delete_groups::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::coordinators::IDS_MAX;
+use super::coordinators::{IDS_MAX, each_once};
 use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::group::{Event, Response};
@@ -25,8 +25,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         return Outcome::Close(format!("DeleteGroups names more than {IDS_MAX} groups"));
     }
     let to = request.reply_to();
-    let ids = view.groups_names.clone();
-    let asks = view.groups_names.into_iter().map(|id| {
+    let ids = each_once(view.groups_names);
+    let asks = ids.clone().into_iter().map(|id| {
         let asked = id.clone();
         let event = move |to| Event::Delete { to, group_id: id };
         (asked, Ask::Group(Box::new(event)))

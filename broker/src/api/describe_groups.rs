@@ -8,7 +8,7 @@ use ringlog_wire::api::describe_groups::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::coordinators::IDS_MAX;
+use super::coordinators::{IDS_MAX, each_once};
 use super::{Outcome, Request, operations};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::group::{Event, Response};
@@ -26,8 +26,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     let to = request.reply_to();
     let version = request.version;
     let with_operations = view.include_authorized_operations;
-    let ids = view.groups.clone();
-    let asks = view.groups.into_iter().map(|id| {
+    let ids = each_once(view.groups);
+    let asks = ids.clone().into_iter().map(|id| {
         let asked = id.clone();
         let event = move |to| Event::Describe { to, version, group_id: id };
         (asked, Ask::Group(Box::new(event)))

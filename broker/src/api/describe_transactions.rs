@@ -7,7 +7,7 @@ use ringlog_wire::api::describe_transactions::{
 };
 use ringlog_wire::error::ErrorCode;
 
-use super::coordinators::IDS_MAX;
+use super::coordinators::{IDS_MAX, each_once};
 use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::shell::{ShardCore, Shell};
@@ -25,8 +25,8 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         ));
     }
     let to = request.reply_to();
-    let ids = view.transactional_ids.clone();
-    let asks = view.transactional_ids.into_iter().map(|id| {
+    let ids = each_once(view.transactional_ids);
+    let asks = ids.clone().into_iter().map(|id| {
         let asked = id.clone();
         let event = move |to| Event::Describe { to, transactional_id: id };
         (asked, Ask::Transaction(Box::new(event)))

@@ -2,11 +2,13 @@
 //!
 //! Tells the groups whose coordinators clients find at this broker (rule 74).
 
+use std::sync::Arc;
+
 use ringlog_wire::api::list_groups::{ListGroupsRequest, ListGroupsResponse};
 
 use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
-use crate::group::{Event, Response};
+use crate::group::{Event, Filters, Response};
 use crate::shell::{ShardCore, Shell};
 
 /// Answers a ListGroups request.
@@ -16,9 +18,11 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
+    // All coordinators share one: a client may name as many states as fit into a request.
+    let filters = Arc::new(Filters::of(&view));
     let ask = move || {
-        let request = view.clone();
-        Ask::Group(Box::new(move |to| Event::List { to, request }))
+        let filters = Arc::clone(&filters);
+        Ask::Group(Box::new(move |to| Event::List { to, filters }))
     };
     let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Vec<_>| {
         let mut all = ListGroupsResponse::default();

@@ -12,7 +12,7 @@ use ringlog_wire::error::ErrorCode;
 use super::{Outcome, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::shell::{ShardCore, Shell};
-use crate::txn::{Event, Filters, IdFilter, Response};
+use crate::txn::{self, Event, Filters, IdFilter, Response};
 
 /// A pattern may take as much memory, bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -24,25 +24,27 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         Err(error) => return Outcome::malformed(request.api, error),
     };
     let to = request.reply_to();
-    let filters = match filters(view) {
-        Ok(filters) => filters,
+    let (filters, unknown) = match filters(view) {
+        Ok((filters, unknown)) => (Arc::new(filters), unknown),
         Err(error_code) => {
             let response = ListTransactionsResponse { error_code, ..Default::default() };
             return Outcome::Reply(to.answer(&response));
         }
     };
+    // All coordinators share one: a client may name as many of each as fit into a request.
     let ask = move || {
-        let filters = filters.clone();
+        let filters = Arc::clone(&filters);
         Ask::Transaction(Box::new(move |to| Event::List { to, filters }))
     };
     let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Vec<_>| {
-        to.send(shell, core, &together(answers));
+        to.send(shell, core, &together(answers, unknown));
     };
     shell.coordinate_each(core, Kind::Transactions, ask, Box::new(finish));
     Outcome::Parked
 }
 
-fn filters(request: ListTransactionsRequest) -> Result<Filters, ErrorCode> {
+/// What is asked for, and the names of states that there are not.
+fn filters(request: ListTransactionsRequest) -> Result<(Filters, Vec<String>), ErrorCode> {
     let pattern = request.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
     let id = pattern.map(|pattern| {
         // The whole id must match, as in Kafka.
@@ -53,21 +55,26 @@ fn filters(request: ListTransactionsRequest) -> Result<Filters, ErrorCode> {
         let regex = built.map_err(|_| ErrorCode::InvalidRegularExpression)?;
         Ok(IdFilter(Arc::new(move |id| regex.is_match(id))))
     });
-    Ok(Filters {
-        states: request.state_filters,
-        producer_ids: request.producer_id_filters,
+    let (states, unknown) = txn::states_named(request.state_filters);
+    let filters = Filters {
+        states,
+        producer_ids: request.producer_id_filters.into_iter().collect(),
         duration_ms: (request.duration_filter >= 0).then_some(request.duration_filter),
         id: id.transpose()?,
-    })
+    };
+    Ok((filters, unknown))
 }
 
-fn together(answers: Vec<Result<Answer, ErrorCode>>) -> ListTransactionsResponse {
-    let mut all = ListTransactionsResponse::default();
+/// What every coordinator told, and once what none had to be asked for.
+fn together(
+    answers: Vec<Result<Answer, ErrorCode>>,
+    unknown_state_filters: Vec<String>,
+) -> ListTransactionsResponse {
+    let mut all = ListTransactionsResponse { unknown_state_filters, ..Default::default() };
     for answer in answers {
         match answer {
             Ok(Answer::Transaction(Response::List(mut some))) => {
                 all.transaction_states.append(&mut some.transaction_states);
-                all.unknown_state_filters = some.unknown_state_filters;
             }
             Ok(_) => unreachable!("a coordinator answers what it is asked"),
             Err(error_code) => {

@@ -4,12 +4,16 @@
 //! so a coordinator's log stays as small as what is true. (Kafka compacts the topic instead; for
 //! whoever reads the log, both are the same.)
 //!
-//! Invariant: of two values of a key the one that stands later in the log holds, whenever the
-//! transaction of either ends.
+//! Invariants: of two values of a key the one that stands later in the log holds, whenever the
+//! transaction of either ends. What a coordinator passes over because it cannot be read
+//! ([`super::replay`]) is not written again: it would hide the value before it, which holds.
+//! Records of types that this build does not know are kept as they are, for who knows them.
 
 use std::collections::HashMap;
 
-use super::replay::Replayed;
+use super::Kind;
+use super::machine;
+use super::replay::{Read, Replayed};
 
 /// What a key and its value take beside their bytes.
 const ENTRY_BYTES: usize = 64;
@@ -18,8 +22,9 @@ const ENTRY_BYTES: usize = 64;
 type Pending = (i64, Vec<u8>, Option<Vec<u8>>);
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Live {
+    kind: Kind,
     /// By key: where its last record is, and its value, null too.
     values: HashMap<Vec<u8>, (i64, Option<Vec<u8>>)>,
     /// By producer: what waits for the end of its transaction.
@@ -28,6 +33,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// Of a log of a coordinator of that kind, nothing of which is read yet.
+    pub fn new(kind: Kind) -> Live {
+        Live { kind, values: HashMap::new(), pending: HashMap::new(), bytes: 0 }
+    }
+
     /// About how many bytes there are.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -67,13 +77,14 @@ impl Replayed for Live {
         producer: Option<(i64, i16)>,
         offset: i64,
         _timestamp_ms: i64,
-    ) -> Result<(), String> {
+    ) -> Result<Read, String> {
+        let read = machine::check(self.kind, key, value)?;
         let (key, value) = (key.to_vec(), value.map(<[u8]>::to_vec));
         match producer {
             None => self.put(offset, key, value),
             Some((id, _)) => self.pending.entry(id).or_default().push((offset, key, value)),
         }
-        Ok(())
+        Ok(read)
     }
 
     fn marker(&mut self, producer_id: i64, committed: bool, _offset: i64) {
@@ -90,20 +101,21 @@ mod tests {
 
     #[test]
     fn the_last_value_of_each_key_is_left() {
-        let mut live = Live::default();
+        let mut live = Live::new(Kind::Groups);
+        // Keys of types that nobody knows.
         let record = |live: &mut Live, offset, producer, key: &str, value: Option<&str>| {
             let producer = (producer >= 0).then_some((producer, 0));
-            live.record(key.as_bytes(), value.map(str::as_bytes), producer, offset, 0)
-                .expect("it is taken");
+            let told = live.record(key.as_bytes(), value.map(str::as_bytes), producer, offset, 0);
+            assert_eq!(told, Ok(Read::OfUnknownType));
         };
-        record(&mut live, 0, -1, "a", Some("1"));
-        record(&mut live, 1, -1, "b", Some("1"));
-        record(&mut live, 2, -1, "a", Some("2"));
-        record(&mut live, 3, -1, "b", None);
-        record(&mut live, 4, 7, "c", Some("committed"));
-        record(&mut live, 5, 8, "d", Some("aborted"));
-        record(&mut live, 6, 7, "e", Some("overtaken"));
-        record(&mut live, 7, -1, "e", Some("outside"));
+        record(&mut live, 0, -1, "ka", Some("1"));
+        record(&mut live, 1, -1, "kb", Some("1"));
+        record(&mut live, 2, -1, "ka", Some("2"));
+        record(&mut live, 3, -1, "kb", None);
+        record(&mut live, 4, 7, "kc", Some("committed"));
+        record(&mut live, 5, 8, "kd", Some("aborted"));
+        record(&mut live, 6, 7, "ke", Some("overtaken"));
+        record(&mut live, 7, -1, "ke", Some("outside"));
         assert!(!live.is_settled());
         live.marker(7, true, 8);
         live.marker(8, false, 9);
@@ -115,13 +127,13 @@ mod tests {
             .iter()
             .map(|(key, value)| (text(key), text(value.as_deref().expect("a value"))))
             .collect();
-        let expected = [("a", "2"), ("c", "committed"), ("e", "outside")];
+        let expected = [("ka", "2"), ("kc", "committed"), ("ke", "outside")];
         assert_eq!(told, expected.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
     #[test]
     fn bytes_are_those_of_what_is_there() {
-        let mut live = Live::default();
+        let mut live = Live::new(Kind::Transactions);
         for offset in 0..100 {
             live.record(b"key", Some(b"value"), None, offset, 0).expect("it is taken");
         }

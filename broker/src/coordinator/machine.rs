@@ -4,7 +4,7 @@ use ringlog_wire::Uuid;
 use ringlog_wire::records::group::GroupRecord;
 use ringlog_wire::records::txn::TransactionRecord;
 
-use super::replay::Replayed;
+use super::replay::{Read, Replayed};
 use super::{ImageView, Kind, Ticket, group_config, transaction_config};
 use crate::defaults::BrokerDefaults;
 use crate::group::{self, Groups};
@@ -210,6 +210,42 @@ impl Machine {
     }
 }
 
+/// Whether a coordinator of that kind can read a record.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check(kind: Kind, key: &[u8], value: Option<&[u8]>) -> Result<Read, String> {
+    match kind {
+        Kind::Groups => group_record(key, value).map(|(_, read)| read),
+        Kind::Transactions => {
+            let (record, read) = transaction_record(key, value)?;
+            txn::record::check(&record).map_err(|error| error.to_string())?;
+            Ok(read)
+        }
+    }
+}
+
+fn group_record(key: &[u8], value: Option<&[u8]>) -> Result<(GroupRecord, Read), String> {
+    let record = GroupRecord::decode(key, value).map_err(|error| error.to_string())?;
+    let read = match &record {
+        GroupRecord::Unknown { .. } => Read::OfUnknownType,
+        _ => Read::Known,
+    };
+    Ok((record, read))
+}
+
+fn transaction_record(
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(TransactionRecord, Read), String> {
+    let record = TransactionRecord::decode(key, value).map_err(|error| error.to_string())?;
+    let read = match &record {
+        TransactionRecord::Unknown { .. } => Read::OfUnknownType,
+        TransactionRecord::TransactionLog { .. } => Read::Known,
+    };
+    Ok((record, read))
+}
+
 impl Replayed for Machine {
     fn record(
         &mut self,
@@ -218,17 +254,17 @@ impl Replayed for Machine {
         producer: Option<(i64, i16)>,
         offset: i64,
         timestamp_ms: i64,
-    ) -> Result<(), String> {
+    ) -> Result<Read, String> {
         match self {
             Machine::Groups(groups) => {
-                let record = GroupRecord::decode(key, value).map_err(|error| error.to_string())?;
+                let (record, read) = group_record(key, value)?;
                 groups.replay(record, producer, offset, timestamp_ms);
-                Ok(())
+                Ok(read)
             }
             Machine::Transactions(transactions) => {
-                let record =
-                    TransactionRecord::decode(key, value).map_err(|error| error.to_string())?;
-                transactions.replay(record).map_err(|error| error.to_string())
+                let (record, read) = transaction_record(key, value)?;
+                transactions.replay(record).map_err(|error| error.to_string())?;
+                Ok(read)
             }
         }
     }

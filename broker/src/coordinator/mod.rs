@@ -18,7 +18,7 @@ use crate::metadata::Image;
 
 pub use live::Live;
 pub use machine::{Answer, Around, Ask, Command, Decision, Event, Machine, Markers};
-pub use replay::{Replayed, replay};
+pub use replay::{Read, Replay, Replayed, replay};
 pub use settings::{group_config, transaction_config};
 
 /// Where committed offsets and groups are kept.

@@ -21,20 +21,34 @@ use crate::coordinator::TopicsView;
 /// From this version a group that is not there is an error, and not "Dead".
 const DESCRIBE_VERSION_NOT_FOUND: i16 = 6;
 
-/// How ListGroups compares: without case.
-fn lower(names: &[String]) -> BTreeSet<String> {
-    names.iter().map(|name| name.to_lowercase().trim().to_owned()).collect()
+/// Which groups are listed: those that pass all. Names are compared without case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filters {
+    /// Names of states, in small letters; empty for all.
+    states: BTreeSet<String>,
+    /// Names of kinds, likewise.
+    kinds: BTreeSet<String>,
+}
+
+impl Filters {
+    /// Those that a request names.
+    pub fn of(request: &ListGroupsRequest) -> Filters {
+        let lower = |names: &[String]| -> BTreeSet<String> {
+            names.iter().map(|name| name.to_lowercase().trim().to_owned()).collect()
+        };
+        Filters { states: lower(&request.states_filter), kinds: lower(&request.types_filter) }
+    }
 }
 
 impl Groups {
-    pub(super) fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
-        let (states, kinds) = (lower(&request.states_filter), lower(&request.types_filter));
+    pub(super) fn list(&self, filters: &Filters) -> ListGroupsResponse {
+        let Filters { states, kinds } = filters;
         let wanted = |set: &BTreeSet<String>, name: &str| {
             set.is_empty() || set.contains(&name.to_lowercase())
         };
         let groups = self.groups.values().filter(|group| {
             let any = group.any();
-            wanted(&states, any.state_name()) && wanted(&kinds, any.kind())
+            wanted(states, any.state_name()) && wanted(kinds, any.kind())
         });
         let groups = groups.map(Group::listed).collect();
         ListGroupsResponse { groups, ..Default::default() }
@@ -101,6 +115,8 @@ impl Groups {
         let (known, unknown): (Vec<_>, Vec<_>) =
             request.topics.into_iter().partition(|topic| topics.named(&topic.name).is_some());
         let (mut told, mut ends) = (Vec::new(), Vec::new());
+        let room = self.config.batch_bytes_max.saturating_sub(records::BATCH_OVERHEAD);
+        let mut bytes = 0;
         let mut tell = |name: String, codes: Vec<(i32, ErrorCode)>| {
             let partitions = codes.into_iter().map(|(partition_index, error_code)| {
                 OffsetDeleteResponsePartition { partition_index, error_code }
@@ -129,15 +145,17 @@ impl Groups {
                     let there = self.offsets.get(group_id, &topic.name, at).is_some()
                         || self.offsets.is_open(group_id, &topic.name, at);
                     if there && !read {
-                        ends.push(records::offset(group_id, &topic.name, at, None));
+                        let end = records::offset(group_id, &topic.name, at, None);
+                        bytes += records::bytes(&end);
+                        if bytes > room {
+                            return failed(ErrorCode::UnknownServerError);
+                        }
+                        ends.push(end);
                     }
                 }
                 let codes = topic.partitions.iter().map(|asked| (asked.partition_index, code));
                 tell(topic.name, codes.collect());
             }
-        }
-        if !records::fit(&ends, self.config.batch_bytes_max) {
-            return failed(ErrorCode::UnknownServerError);
         }
         self.decide(ends, out);
         OffsetDeleteResponse { topics: told, ..Default::default() }

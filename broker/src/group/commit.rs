@@ -197,19 +197,26 @@ impl Groups {
         }
         self.committed_by(frame, out);
         let mut results = Vec::with_capacity(asked.len());
-        let mut group_bytes = 0;
+        let room = self.config.batch_bytes_max.saturating_sub(records::BATCH_OVERHEAD);
+        let (mut group_bytes, mut bytes) = (0, 0);
         for mut topic in asked {
             let partitions = std::mem::take(&mut topic.partitions);
             let mut codes = Vec::with_capacity(partitions.len());
             for partition in partitions {
                 let at = partition.partition;
+                if bytes > room {
+                    // No more records than a batch holds are made, whatever a request repeats.
+                    codes.push((at, ErrorCode::UnknownServerError));
+                    continue;
+                }
                 let made = self.make_commit(frame, &topic, partition, &mut group_bytes);
                 codes.push((at, made.as_ref().err().copied().unwrap_or(ErrorCode::None)));
+                bytes += made.as_ref().map_or(0, records::bytes);
                 out.records.extend(made.ok());
             }
             results.push((topic.name, topic.id, codes));
         }
-        if !records::fit(&out.records, self.config.batch_bytes_max) {
+        if bytes > room {
             // As where Kafka's log refuses the batch.
             out.records.clear();
             let codes = results.iter_mut().flat_map(|(_, _, codes)| codes);

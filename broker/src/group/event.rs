@@ -1,5 +1,7 @@
 //! What comes in, and what goes out.
 
+use std::sync::Arc;
+
 use ringlog_wire::Uuid;
 use ringlog_wire::api::consumer_group_describe;
 use ringlog_wire::api::consumer_group_heartbeat::{
@@ -10,13 +12,14 @@ use ringlog_wire::api::describe_groups::DescribedGroup;
 use ringlog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_wire::api::join_group::{JoinGroupRequest, JoinGroupResponse};
 use ringlog_wire::api::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-use ringlog_wire::api::list_groups::{ListGroupsRequest, ListGroupsResponse};
+use ringlog_wire::api::list_groups::ListGroupsResponse;
 use ringlog_wire::api::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 use ringlog_wire::api::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 use ringlog_wire::api::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchResponseGroup};
 use ringlog_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_wire::api::txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
+use super::admin::Filters;
 use super::records::GroupRecord;
 use crate::coordinator::Ticket;
 
@@ -127,8 +130,8 @@ pub enum Event {
     List {
         /// Who waits.
         to: Ticket,
-        /// The request.
-        request: ListGroupsRequest,
+        /// Which groups are wanted; the same for all coordinators.
+        filters: Arc<Filters>,
     },
     /// One group of a DescribeGroups.
     Describe {

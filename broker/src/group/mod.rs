@@ -46,6 +46,7 @@ use std::sync::Arc;
 use ringlog_wire::Uuid;
 use ringlog_wire::api::heartbeat::HeartbeatResponse;
 
+pub use admin::Filters;
 use classic::{ClassicGroup, Joining, Turn};
 pub use config::GroupConfig;
 use consumers::Beat;
@@ -179,7 +180,7 @@ impl Groups {
                 let response = self.fetch(version, require_stable, group, topics);
                 out.reply(to, Response::Fetch(response));
             }
-            Event::List { to, request } => out.reply(to, Response::List(self.list(&request))),
+            Event::List { to, filters } => out.reply(to, Response::List(self.list(&filters))),
             Event::Describe { to, version, group_id } => {
                 out.reply(to, Response::Describe(self.describe(version, group_id)));
             }

@@ -107,6 +107,8 @@ pub(crate) struct Coordinators {
     gatherings: Slab<Gathering>,
     /// Logs whose coordinators are to be rebuilt.
     opened: Vec<Key>,
+    /// Logs that could not be read, and when that is tried again, on the wall clock, milliseconds.
+    unread: Vec<(i64, Key)>,
     incarnations: u64,
 }
 

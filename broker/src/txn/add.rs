@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use ringlog_wire::api::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use ringlog_wire::api::add_partitions_to_txn::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
-    AddPartitionsToTxnTopicResult, AddPartitionsToTxnTransaction,
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnTransaction,
 };
 use ringlog_wire::error::ErrorCode;
 
 use super::command::{Output, Response};
 use super::config::{PARTITIONS_PER_TRANSACTION_MAX, RECORD_BYTES_MAX};
-use super::event::Event;
+use super::event::{Event, Refused};
 use super::fenced_since;
 use super::machine::{Transactions, partitions_bytes};
 use super::markers::Parked;
@@ -41,7 +41,7 @@ impl Transactions {
         to: Ticket,
         version: i16,
         transaction: AddPartitionsToTxnTransaction,
-        refused: Vec<(String, i32, ErrorCode)>,
+        refused: Refused,
         out: &mut Output,
     ) {
         let claim = Claim {
@@ -49,15 +49,14 @@ impl Transactions {
             producer_id: transaction.producer_id,
             producer_epoch: transaction.producer_epoch,
         };
-        let of_topic = |topic: &AddPartitionsToTxnTopic| {
-            let named = topic.partitions.iter().map(|&index| (topic.name.clone(), index));
-            named.collect::<Vec<_>>()
-        };
-        let wanted = by_topic(transaction.topics.iter().flat_map(of_topic));
+        let mut wanted = TopicPartitions::new();
+        for topic in transaction.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+            wanted.entry(topic.name.clone()).or_default().extend(&topic.partitions);
+        }
         let topic_results = if !refused.is_empty() {
             let code = |topic: &str, index: i32| {
-                let named = refused.iter().find(|(name, at, _)| name == topic && *at == index);
-                named.map_or(ErrorCode::OperationNotAttempted, |(_, _, code)| *code)
+                let code = refused.get(topic).and_then(|indexes| indexes.get(&index));
+                code.copied().unwrap_or(ErrorCode::OperationNotAttempted)
             };
             results(&wanted, code)
         } else if transaction.verify_only {

@@ -1,5 +1,6 @@
 //! What comes into the coordinator.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ringlog_wire::api::add_offsets_to_txn::AddOffsetsToTxnRequest;
@@ -8,7 +9,11 @@ use ringlog_wire::api::end_txn::EndTxnRequest;
 use ringlog_wire::api::init_producer_id::InitProducerIdRequest;
 use ringlog_wire::error::ErrorCode;
 
+use super::state::State;
 use crate::coordinator::Ticket;
+
+/// Partitions that a transaction cannot have, by topic, and why.
+pub type Refused = BTreeMap<String, BTreeMap<i32, ErrorCode>>;
 
 /// What happens to a coordinator.
 #[derive(Clone, Debug)]
@@ -32,7 +37,7 @@ pub enum Event {
         transaction: AddPartitionsToTxnTransaction,
         /// Partitions that cannot be added, and why: unknown, or forbidden. One is enough to add
         /// none (rule 37).
-        refused: Vec<(String, i32, ErrorCode)>,
+        refused: Refused,
     },
     /// A group's offsets become part of a transaction.
     AddOffsets {
@@ -99,8 +104,8 @@ pub enum Event {
     List {
         /// Who is answered.
         to: Ticket,
-        /// Which ones are wanted.
-        filters: Filters,
+        /// Which ones are wanted; the same for all coordinators.
+        filters: Arc<Filters>,
     },
     /// Topics are gone: their partitions need no marker.
     TopicsDeleted {
@@ -112,14 +117,30 @@ pub enum Event {
 /// Which transactions are listed: those that pass all.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
-    /// Names of states; empty for all.
-    pub states: Vec<String>,
+    /// States; without a set, all.
+    pub states: Option<HashSet<State>>,
     /// Producer ids; empty for all.
-    pub producer_ids: Vec<i64>,
+    pub producer_ids: HashSet<i64>,
     /// Those that began more than so many milliseconds ago; negative for all.
     pub duration_ms: Option<i64>,
     /// Those whose transactional id passes.
     pub id: Option<IdFilter>,
+}
+
+/// The states of those names, as [`Filters::states`] has them, and the names that no state has,
+/// each once.
+pub fn states_named(names: Vec<String>) -> (Option<HashSet<State>>, Vec<String>) {
+    if names.is_empty() {
+        return (None, Vec::new());
+    }
+    let (mut states, mut unknown) = (HashSet::new(), BTreeSet::new());
+    for name in names {
+        match State::from_name(&name) {
+            Some(state) => drop(states.insert(state)),
+            None => drop(unknown.insert(name)),
+        }
+    }
+    (Some(states), unknown.into_iter().collect())
 }
 
 /// A test of transactional ids, compiled by who received the pattern: no regular expressions here.

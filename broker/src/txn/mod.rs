@@ -43,7 +43,7 @@ mod tests;
 
 pub use command::{Command, Output, Response};
 pub use config::TxnConfig;
-pub use event::{Event, Filters, IdFilter};
+pub use event::{Event, Filters, IdFilter, Refused, states_named};
 pub use machine::Transactions;
 pub use record::ReplayError;
 pub use state::{State, Transaction};

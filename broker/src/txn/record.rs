@@ -42,6 +42,14 @@ pub(super) fn record_of(id: &str, transaction: &Transaction) -> TransactionRecor
     TransactionRecord::TransactionLog { key, value: Some(value_of(transaction)) }
 }
 
+/// Whether [`super::Transactions::replay`] takes a record.
+pub fn check(record: &TransactionRecord) -> Result<(), ReplayError> {
+    let TransactionRecord::TransactionLog { key, value: Some(value) } = record else {
+        return Ok(());
+    };
+    transaction_of(&key.transactional_id, value).map(drop)
+}
+
 /// What a record's value says of an id.
 pub(super) fn transaction_of(
     transactional_id: &str,

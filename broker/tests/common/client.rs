@@ -54,9 +54,20 @@ impl Client {
 
     /// Sends a request; its correlation id comes back.
     pub fn send<Q: Message>(&mut self, api: &Api, version: i16, request: &Q) -> i32 {
+        self.send_as("test", api, version, request)
+    }
+
+    /// The same, under another client id.
+    pub fn send_as<Q: Message>(
+        &mut self,
+        client_id: &str,
+        api: &Api,
+        version: i16,
+        request: &Q,
+    ) -> i32 {
         self.correlation_id += 1;
         let id = self.correlation_id;
-        let frame = encode_request(api, version, id, Some("test"), |out| {
+        let frame = encode_request(api, version, id, Some(client_id), |out| {
             request.write(version, out);
         });
         self.stream.write_all(&frame).expect("the broker reads");

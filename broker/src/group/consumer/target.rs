@@ -63,7 +63,8 @@ impl ConsumerGroup {
         if !bump && hash == self.metadata_hash {
             return self.epoch;
         }
-        let epoch = self.epoch.checked_add(1).expect("an epoch is not used up in 60 years");
+        // Used up in 60 years at the earliest, but a log may say anything: then it stays.
+        let epoch = self.epoch.saturating_add(1);
         records.push(records::group_epoch(&self.id, epoch, hash));
         epoch
     }

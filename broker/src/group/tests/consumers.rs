@@ -103,7 +103,8 @@ impl Bench {
         let to = self.ticket();
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (types_filter, states_filter) = (texts(kinds), texts(states));
-        self.step(Event::List { to, request: ListGroupsRequest { types_filter, states_filter } });
+        let request = ListGroupsRequest { types_filter, states_filter };
+        self.step(Event::List { to, filters: Arc::new(Filters::of(&request)) });
         match self.answers.remove(&to) {
             Some(Response::List(told)) => {
                 told.groups.into_iter().map(|group| (group.group_id, group.group_state)).collect()

@@ -5,6 +5,7 @@ mod consumers;
 mod expire;
 mod heartbeat;
 mod join;
+mod junk;
 mod limits;
 mod migrate;
 mod offsets;

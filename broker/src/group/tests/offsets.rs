@@ -55,7 +55,7 @@ fn list(bench: &mut Bench, states: &[&str], types: &[&str]) -> usize {
     let to = bench.ticket();
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let request = ListGroupsRequest { states_filter: owned(states), types_filter: owned(types) };
-    bench.step(Event::List { to, request });
+    bench.step(Event::List { to, filters: Arc::new(Filters::of(&request)) });
     match bench.answers.remove(&to) {
         Some(Response::List(response)) => response.groups.len(),
         other => panic!("a list comes at once, not {other:?}"),

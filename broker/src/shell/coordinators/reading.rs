@@ -11,7 +11,7 @@ use ringlog_storage::ReadPlan;
 use ringlog_wire::error::ErrorCode;
 
 use super::{Coordinator, ROOM_BYTES, Reader};
-use crate::coordinator::{self, Command, Kind, Live, Machine, Replayed, Ticket};
+use crate::coordinator::{self, Command, Kind, Live, Machine, Replay, Replayed, Ticket};
 use crate::partition::Advanced;
 use crate::shell::reads::{ColdRead, ReadFor, within_a_read};
 use crate::shell::{ShardCore, Shell};
@@ -19,6 +19,8 @@ use crate::slab::Key;
 
 /// Bytes of a log that are read at a time.
 const LOAD_BYTES: usize = 1 << 20;
+/// After so long a log that could not be read is read anew, milliseconds: a disk may get well.
+const RELOAD_MS: i64 = 30_000;
 /// A log that is not larger is not looked at for what can be left out.
 const REWRITE_BYTES_MIN: u64 = 16 << 20;
 /// Bytes of one batch when a log's content is written again.
@@ -127,15 +129,33 @@ impl Shell {
         };
         self.codecs.allow(u64::MAX);
         match coordinator::replay(into, &mut self.codecs, &bytes, from) {
-            Ok(next) => {
-                reader.next = next;
+            Ok(replayed) => {
+                reader.next = replayed.next;
                 self.coordinators.weigh(slot);
+                self.tell_passed_over(slot, &replayed);
                 true
             }
             Err(why) => {
                 self.loading_failed(core, slot, &why);
                 false
             }
+        }
+    }
+
+    /// Says what was in a log and could not be made use of.
+    fn tell_passed_over(&self, slot: Key, replayed: &Replay) {
+        let Replay { unknown, unreadable, why, .. } = replayed;
+        if *unknown == 0 && *unreadable == 0 {
+            return;
+        }
+        let dir = self.logs.get(slot).map(|hosted| hosted.partition.log.dir().display());
+        let dir = dir.map(|dir| dir.to_string()).unwrap_or_default();
+        if *unknown > 0 {
+            tracing::warn!(dir, unknown, "records of unknown types are passed over");
+        }
+        if *unreadable > 0 {
+            let why = why.join("; ");
+            tracing::error!(dir, unreadable, why, "unreadable records are passed over");
         }
     }
 
@@ -153,9 +173,17 @@ impl Shell {
         }
     }
 
-    /// Those that wait for memory to read their logs into, and logs that have grown beyond what
-    /// they say.
+    /// Those whose logs could not be read, those that wait for memory to read theirs into, and
+    /// logs that have grown beyond what they say.
     pub(in crate::shell) fn tend_coordinators(&mut self, core: &mut ShardCore) {
+        let now_ms = core.wall_ms();
+        let due = self.coordinators.unread.extract_if(.., |(again_ms, _)| *again_ms <= now_ms);
+        let due: Vec<_> = due.map(|(_, slot)| slot).collect();
+        for slot in due {
+            if !self.stopping && !self.coordinators.by_log.contains_key(&slot) {
+                self.coordinators.log_opened(slot);
+            }
+        }
         for slot in self.coordinators.by_log.keys().copied().collect::<Vec<_>>() {
             self.read_on(core, slot);
         }
@@ -169,7 +197,7 @@ impl Shell {
         let Some(hosted) = self.logs.get(slot) else { return };
         let next = hosted.partition.log.log_start_offset();
         if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
-            let live = Some(Live::default());
+            let live = Some(Live::new(coordinator.machine.kind()));
             coordinator.reader = Some(Reader { next, reading: false, live });
             self.read_on(core, slot);
         }
@@ -233,7 +261,11 @@ impl Shell {
                 serving.reader = None;
                 serving.rewrite_at_bytes = u64::MAX;
             }
-            None => self.lose_coordinator(core, slot),
+            None => {
+                self.lose_coordinator(core, slot);
+                let again_ms = core.wall_ms() + RELOAD_MS;
+                self.coordinators.unread.push((again_ms, slot));
+            }
         }
     }
 

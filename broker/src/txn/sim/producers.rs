@@ -151,7 +151,7 @@ impl Producer {
                     verify_only: false,
                     topics: vec![topic],
                 };
-                Event::AddPartitions { to, version: 3, transaction, refused: Vec::new() }
+                Event::AddPartitions { to, version: 3, transaction, refused: Default::default() }
             }
             What::Write(write) => {
                 let (topic, index) = PARTITIONS[write.partition];

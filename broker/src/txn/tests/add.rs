@@ -1,5 +1,8 @@
 //! AddPartitionsToTxn, AddOffsetsToTxn, Verify.
 
+use std::time::{Duration, Instant};
+
+use super::super::Refused;
 use super::*;
 
 #[test]
@@ -131,14 +134,45 @@ fn rule_37_one_bad_partition_and_none_is_added() {
     else {
         unreachable!("it is one")
     };
-    let refused = vec![
-        ("a".to_owned(), 1, ErrorCode::UnknownTopicOrPartition),
-        ("b".to_owned(), 0, ErrorCode::TopicAuthorizationFailed),
-    ];
+    let refused = Refused::from([
+        ("a".to_owned(), [(1, ErrorCode::UnknownTopicOrPartition)].into()),
+        ("b".to_owned(), [(0, ErrorCode::TopicAuthorizationFailed)].into()),
+    ]);
     let told = desk.step(Event::AddPartitions { to, version, transaction, refused });
     let expected = "AddPartitions a-0:OPERATION_NOT_ATTEMPTED a-1:UNKNOWN_TOPIC_OR_PARTITION \
                     b-0:TOPIC_AUTHORIZATION_FAILED";
     assert_eq!(told, expected);
+}
+
+/// As many unknown partitions as a request may have, of a topic with the longest name: each is
+/// found at once, and the name is not copied for each.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "what takes minutes is told from what takes none")]
+fn rule_37_many_bad_partitions_take_no_time() {
+    let name = "a".repeat(i16::MAX as usize);
+    let indexes = 0..crate::api::PARTITIONS_MAX as i32;
+    let mut desk = Desk::of(at(State::Empty));
+    let mut event = adding(3, (PID, 5), &[], false);
+    let Event::AddPartitions { transaction, refused, .. } = &mut event else {
+        unreachable!("it is one")
+    };
+    let partitions = indexes.clone().collect();
+    transaction.topics = vec![AddPartitionsToTxnTopic { name: name.clone(), partitions }];
+    let code = ErrorCode::UnknownTopicOrPartition;
+    refused.insert(name, indexes.clone().map(|index| (index, code)).collect());
+    let began = Instant::now();
+    let output = desk.machine.step(desk.now_ms, event, &mut || None);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let [Command::Reply { response: Response::AddPartitions(told), .. }] = &output.commands[..]
+    else {
+        panic!("{output:?}")
+    };
+    let [topic] = &told.topic_results[..] else { panic!("one topic") };
+    let told = topic
+        .results_by_partition
+        .iter()
+        .map(|told| (told.partition_index, told.partition_error_code));
+    assert!(told.eq(indexes.map(|index| (index, code))));
 }
 
 #[test]

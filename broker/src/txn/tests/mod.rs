@@ -206,7 +206,7 @@ fn adding(version: i16, claim: (i64, i16), wanted: &[(&str, i32)], verify_only: 
         verify_only,
         topics: wanted.iter().map(topic).collect(),
     };
-    Event::AddPartitions { to: TICKET, version, transaction, refused: Vec::new() }
+    Event::AddPartitions { to: TICKET, version, transaction, refused: Default::default() }
 }
 
 /// "t" in a state, with epoch 5, and with partition a-0 where it can have one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringlog_wire::api::describe_transactions::{TopicData, TransactionState};
 
-use super::super::{Filters, IdFilter};
+use super::super::{Filters, IdFilter, states_named};
 use super::*;
 
 fn describe(desk: &mut Desk, id: &str) -> TransactionState {
@@ -59,8 +59,8 @@ fn rule_43_transactions_are_listed_by_what_is_asked_for() {
         desk.know(&format!("t{place}"), Transaction { producer_id, ..at(state) });
     }
     desk.now_ms += 500;
-    let mut check = |filters: Filters, ids: &str, unknown: &[&str]| {
-        let event = Event::List { to: TICKET, filters: filters.clone() };
+    let mut check = |filters: Filters, ids: &str| {
+        let event = Event::List { to: TICKET, filters: Arc::new(filters.clone()) };
         let output = desk.machine.step(desk.now_ms, event, &mut || None);
         let [Command::Reply { to: TICKET, response: Response::List(listed) }] =
             &output.commands[..]
@@ -69,7 +69,7 @@ fn rule_43_transactions_are_listed_by_what_is_asked_for() {
         };
         let found = listed.transaction_states.iter().map(|state| &*state.transactional_id);
         assert_eq!(found.collect::<Vec<_>>().join(" "), ids, "{filters:?}");
-        assert_eq!(listed.unknown_state_filters, unknown);
+        assert_eq!(listed.unknown_state_filters, [""; 0], "told by who asks, once");
         assert_eq!(listed.error_code, ErrorCode::None);
         for state in &listed.transaction_states {
             let place = state.producer_id as usize;
@@ -77,22 +77,33 @@ fn rule_43_transactions_are_listed_by_what_is_asked_for() {
         }
     };
     let all = "t0 t1 t2 t3 t4 t5";
-    let states = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let states =
+        |names: &[&str]| states_named(names.iter().map(|&name| name.to_owned()).collect()).0;
     let none = Filters::default();
-    check(none.clone(), all, &[]);
-    check(Filters { states: states(&["Ongoing", "CompleteAbort"]), ..none.clone() }, "t1 t5", &[]);
+    check(none.clone(), all);
+    check(Filters { states: states(&["Ongoing", "CompleteAbort"]), ..none.clone() }, "t1 t5");
     let strange = states(&["ongoing", "PrepareCommit", "X"]);
-    check(Filters { states: strange, ..none.clone() }, "t2", &["ongoing", "X"]);
-    check(Filters { states: states(&["X"]), ..none.clone() }, "", &["X"]);
-    check(Filters { states: states(&["Dead", "PrepareEpochFence"]), ..none.clone() }, "", &[]);
-    check(Filters { producer_ids: vec![4, 0, 77], ..none.clone() }, "t0 t4", &[]);
-    check(Filters { duration_ms: Some(-1), ..none.clone() }, all, &[]);
-    check(Filters { duration_ms: Some(499), ..none.clone() }, all, &[]);
+    check(Filters { states: strange, ..none.clone() }, "t2");
+    check(Filters { states: states(&["X"]), ..none.clone() }, "");
+    check(Filters { states: states(&["Dead", "PrepareEpochFence"]), ..none.clone() }, "");
+    check(Filters { producer_ids: [4, 0, 77].into(), ..none.clone() }, "t0 t4");
+    check(Filters { duration_ms: Some(-1), ..none.clone() }, all);
+    check(Filters { duration_ms: Some(499), ..none.clone() }, all);
     // As Kafka has it: what has not begun is older than anything.
-    check(Filters { duration_ms: Some(500), ..none.clone() }, "t0", &[]);
+    check(Filters { duration_ms: Some(500), ..none.clone() }, "t0");
     let even = IdFilter(Arc::new(|id| id.ends_with(['0', '2', '4'])));
-    let even = Filters { id: Some(even), producer_ids: vec![2, 3], ..none };
-    check(even, "t2", &[]);
+    let even = Filters { id: Some(even), producer_ids: [2, 3].into(), ..none };
+    check(even, "t2");
+}
+
+#[test]
+fn names_of_states_are_read_once_and_unknown_ones_told_once() {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(states_named(Vec::new()), (None, Vec::new()), "no filter");
+    let asked = names(&["X", "ongoing", "Ongoing", "X", "Ongoing", "Empty"]);
+    let states = [State::Ongoing, State::Empty].into();
+    assert_eq!(states_named(asked), (Some(states), names(&["X", "ongoing"])));
+    assert_eq!(states_named(names(&["X"])), (Some([].into()), names(&["X"])), "nothing passes");
 }
 
 #[test]
