@@ -6,6 +6,7 @@ use common::client::{Topic, fetch_request, produce_request};
 use common::records::{build, values};
 use common::{Broker, Client, Options, eventually, now_ms};
 use ringlog_broker::config::Advertise;
+use ringlog_wire::Uuid;
 use ringlog_wire::api::add_offsets_to_txn::{
     self, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
 };
@@ -18,6 +19,10 @@ use ringlog_wire::api::find_coordinator::{
     self, FindCoordinatorRequest, FindCoordinatorResponse, KEY_GROUP, KEY_TRANSACTION,
 };
 use ringlog_wire::api::init_producer_id::{self, InitProducerIdRequest, InitProducerIdResponse};
+use ringlog_wire::api::offset_commit::{
+    self, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+};
 use ringlog_wire::api::offset_fetch::{
     self, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
     OffsetFetchResponse,
@@ -286,6 +291,19 @@ fn commit_offset(
     topic: &Topic,
     offset: i64,
 ) -> ErrorCode {
+    eventually("an answer", || {
+        let code = try_to_commit_offset(broker, producer, version, topic, offset);
+        (code != ErrorCode::CoordinatorLoadInProgress).then_some(code)
+    })
+}
+
+fn try_to_commit_offset(
+    broker: &Broker,
+    producer: &Producer,
+    version: i16,
+    topic: &Topic,
+    offset: i64,
+) -> ErrorCode {
     let request = TxnOffsetCommitRequest {
         transactional_id: producer.id.clone(),
         group_id: "g".into(),
@@ -303,11 +321,8 @@ fn commit_offset(
         ..TxnOffsetCommitRequest::default()
     };
     let mut client = coordinator_of(broker, KEY_GROUP, "g");
-    eventually("an answer", || {
-        let told: TxnOffsetCommitResponse = client.call(&txn_offset_commit::API, version, &request);
-        let code = told.topics[0].partitions[0].error_code;
-        (code != ErrorCode::CoordinatorLoadInProgress).then_some(code)
-    })
+    let told: TxnOffsetCommitResponse = client.call(&txn_offset_commit::API, version, &request);
+    told.topics[0].partitions[0].error_code
 }
 
 /// The group's offset, for those that only want decided ones.
@@ -374,4 +389,51 @@ fn rule_40_offsets_in_a_transaction_count_when_it_is_committed() {
         let broker = broker.restart();
         eventually("the offset", || (stable_offset(&broker, &topic) == Ok(30)).then_some(()));
     }
+}
+
+/// Commits 800 KB of offsets outside of transactions.
+fn commit_much(client: &mut Client) {
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_metadata: Some("x".repeat(4000)),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "much".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "wide".into(),
+            partitions: (0..200).map(partition).collect(),
+            ..OffsetCommitRequestTopic::default()
+        }],
+        ..OffsetCommitRequest::default()
+    };
+    let told: OffsetCommitResponse = client.call(&offset_commit::API, 7, &request);
+    assert!(told.topics[0].partitions.iter().all(|partition| partition.error_code.is_none()));
+}
+
+/// A transaction that stays open keeps what is before it in the log; others may not take turns at
+/// that for ever.
+#[test]
+fn a_coordinators_log_becomes_short_whatever_transactions_do() {
+    let set = vec!["offsets.topic.num.partitions=1"];
+    let broker = Broker::start_with(Options { set, ..Options::default() });
+    let topic = broker.client().create("t", 1);
+    broker.client().create("wide", 200);
+    let mut stays = init(&broker, "stays");
+    assert_eq!(commit_offset(&broker, &stays, 5, &topic, 1), ErrorCode::None);
+    let mut client = coordinator_of(&broker, KEY_GROUP, "much");
+    for _ in 0..(256 << 20) / 800_000 + 10 {
+        commit_much(&mut client);
+    }
+    let offsets = Topic { name: "__consumer_offsets".into(), id: Uuid::ZERO };
+    let start = |client: &mut Client| client.offset_as(7, &offsets, 0, -2).offset;
+    assert_eq!(start(&mut client), 0);
+    let comes = init(&broker, "comes");
+    let code = try_to_commit_offset(&broker, &comes, 5, &topic, 2);
+    assert_eq!(code, ErrorCode::CoordinatorLoadInProgress, "it has to be tried again");
+    assert_eq!(commit_offset(&broker, &stays, 5, &topic, 3), ErrorCode::None, "that is open");
+    assert_eq!(stays.end(&broker, 5, true), ErrorCode::None);
+    eventually("the log is short", || (start(&mut client) > 0).then_some(()));
+    assert_eq!(commit_offset(&broker, &comes, 5, &topic, 4), ErrorCode::None);
 }

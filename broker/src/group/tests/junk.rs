@@ -38,7 +38,7 @@ impl Random {
     }
 
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Random) -> T) -> Option<T> {
-        (self.next() % 3 != 0).then(|| make(self))
+        (!self.next().is_multiple_of(3)).then(|| make(self))
     }
 
     fn some<T>(&mut self, mut make: impl FnMut(&mut Random) -> T) -> Vec<T> {
@@ -67,10 +67,10 @@ impl Random {
     }
 
     fn entry(&mut self) -> Entry {
-        if self.next() % 12 == 0 {
-            return Entry::Marker((self.next() % 3) as i64, self.next() % 2 == 0);
+        if self.next().is_multiple_of(12) {
+            return Entry::Marker((self.next() % 3) as i64, self.next().is_multiple_of(2));
         }
-        let producer = (self.next() % 6 == 0).then(|| ((self.next() % 3) as i64, 0));
+        let producer = self.next().is_multiple_of(6).then(|| ((self.next() % 3) as i64, 0));
         let group = self.of(&["g", "g", "h", ""]).to_owned();
         let record = match self.next() % 9 {
             0 => self.commit(group),

@@ -33,7 +33,12 @@ impl Shell {
         let (version, producer) = (*version, (request.producer_id, request.producer_epoch));
         let begun =
             self.logs.get_mut(slot).map(|it| it.partition.begin_own(producer.0, producer.1));
+        let must_settle = self.coordinators.by_log.get(&slot).is_some_and(|it| it.must_settle());
         let guard = match begun.unwrap_or(Err(ErrorCode::NotCoordinator)) {
+            Ok(Some(_)) if must_settle => {
+                let code = ErrorCode::CoordinatorLoadInProgress;
+                return self.answer_asker(core, ticket, Err(code));
+            }
             Ok(Some(guard)) => guard,
             Ok(None) => return self.decide_offsets(core, slot, event),
             Err(code) => return self.answer_asker(core, ticket, Err(code)),

@@ -23,8 +23,27 @@ const LOAD_BYTES: usize = 1 << 20;
 const RELOAD_MS: i64 = 30_000;
 /// A log that is not larger is not looked at for what can be left out.
 const REWRITE_BYTES_MIN: u64 = 16 << 20;
+/// A log that has grown so far is not kept long by transactions: none begins in it before it is
+/// short again (COORDINATOR_LOAD_IN_PROGRESS, which is tried again).
+const SETTLE_BYTES: u64 = 16 * REWRITE_BYTES_MIN;
+/// Instead of a size: the log is left as it is.
+const UNREADABLE: u64 = u64::MAX;
 /// Bytes of one batch when a log's content is written again.
 const REWRITE_BATCH_BYTES: usize = 256 << 10;
+
+impl Coordinator {
+    /// Whether no transaction may begin in its log until that has been written again.
+    pub(super) fn must_settle(&self) -> bool {
+        self.fresh_bytes > SETTLE_BYTES && self.rewrite_at_bytes != UNREADABLE
+    }
+
+    /// It did not come to writing the log again: reading it takes time, so not before it has grown
+    /// by a part.
+    fn postpone_rewrite(&mut self) {
+        let part = (self.fresh_bytes / 4).max(REWRITE_BYTES_MIN / 16);
+        self.rewrite_at_bytes = self.fresh_bytes + part;
+    }
+}
 
 impl Shell {
     /// Begins to rebuild the coordinators whose logs came open.
@@ -191,9 +210,18 @@ impl Shell {
         if self.stopping || self.coordinators.by_log.values().any(is_busy) {
             return;
         }
-        let is_large = |(_, it): &(&Key, &Coordinator)| it.fresh_bytes > it.rewrite_at_bytes;
-        let large = self.coordinators.by_log.iter().find(is_large);
-        let Some(slot) = large.map(|(slot, _)| *slot) else { return };
+        let is_settled = |slot: &Key| {
+            let hosted = self.logs.get(*slot);
+            hosted.is_some_and(|it| it.partition.log.producers().first_unstable_offset().is_none())
+        };
+        let is_due = |(slot, it): &(&Key, &Coordinator)| {
+            (it.fresh_bytes > it.rewrite_at_bytes || it.must_settle()) && is_settled(slot)
+        };
+        let due = self.coordinators.by_log.iter().find(is_due);
+        let Some((slot, bytes)) = due.map(|(slot, it)| (*slot, it.bytes)) else { return };
+        if !self.make_room(core, bytes + ROOM_BYTES) {
+            return;
+        }
         let Some(hosted) = self.logs.get(slot) else { return };
         let next = hosted.partition.log.log_start_offset();
         if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
@@ -212,21 +240,27 @@ impl Shell {
         let live_bytes = live.bytes();
         if !live.is_settled() {
             // What a transaction has open must not come before what is written now.
-            coordinator.rewrite_at_bytes = coordinator.fresh_bytes + REWRITE_BYTES_MIN / 16;
-            return;
+            return coordinator.postpone_rewrite();
         }
         coordinator.rewrite_at_bytes = (live_bytes as u64 * 4).max(REWRITE_BYTES_MIN);
         if !self.make_room(core, live_bytes + ROOM_BYTES) {
+            if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
+                coordinator.postpone_rewrite();
+            }
             return;
         }
         let mut records = live.into_records().into_iter().peekable();
         while records.peek().is_some() {
             let (mut batch, mut bytes) = (Vec::new(), 0);
-            while bytes < REWRITE_BATCH_BYTES
-                && let Some((key, value)) = records.next()
+            let size = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| {
+                key.len() + value.as_ref().map_or(0, Vec::len)
+            };
+            // A large record goes alone, as it came.
+            while let Some(record) =
+                records.next_if(|next| bytes == 0 || bytes + size(next) < REWRITE_BATCH_BYTES)
             {
-                bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-                batch.push((key, value));
+                bytes += size(&record);
+                batch.push(record);
             }
             if self.append_decision(core, slot, &batch, None).is_none() {
                 self.lose_coordinator(core, slot);
@@ -259,7 +293,7 @@ impl Shell {
             // It knows what it knows; only its log stays as long as it is.
             Some(serving) => {
                 serving.reader = None;
-                serving.rewrite_at_bytes = u64::MAX;
+                serving.rewrite_at_bytes = UNREADABLE;
             }
             None => {
                 self.lose_coordinator(core, slot);
