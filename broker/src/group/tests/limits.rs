@@ -150,3 +150,21 @@ fn a_partition_named_endlessly_is_not_told_endlessly() {
     let Response::Fetch(told) = told else { panic!("{told:?}") };
     assert_eq!((told.error_code, told.topics.len()), (ErrorCode::UnknownServerError, 0));
 }
+
+#[test]
+fn long_ids_are_refused_and_none_is_given_out() {
+    let mut bench = Bench::new();
+    let long = "i".repeat(1_025);
+    assert_eq!(bench.join_error(asks(&long)), ErrorCode::InvalidRequest);
+    assert_eq!(bench.join_error(asks("").instance(&long)), ErrorCode::InvalidRequest);
+    // Clients with a long name are given ids that they can use.
+    let to = bench.ticket();
+    let client = Client { id: "\u{e9}".repeat(16_000), host: String::new() };
+    bench.step(Event::Join { to, client, version: 9, request: asks("").request });
+    let told = bench.joined(to);
+    assert_eq!(told.error_code, ErrorCode::MemberIdRequired);
+    let waits = bench.join(asks(&told.member_id));
+    assert!(bench.waits(waits));
+    let waits = bench.join(asks("").instance(&long[1..]));
+    assert!(bench.waits(waits));
+}

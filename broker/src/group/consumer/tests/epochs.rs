@@ -205,3 +205,24 @@ fn rule_76_a_record_of_kafka_4_0_is_ended() {
     assert_eq!(kinds(&answer.records), ["-partitions"]);
     assert_eq!(desk.good(&request).assignment, None);
 }
+
+#[test]
+fn rule_75_all_partitions_of_a_member_share_its_id() {
+    let mut desk = Desk::new();
+    let long = "m".repeat(1_025);
+    let refused = (ErrorCode::InvalidRequest, "MemberId can't be longer than 1024 bytes.");
+    let (code, message) = desk.bad(&join(&long, &["a"]));
+    assert_eq!((code, message.as_str()), refused);
+    let mut named = join("m", &["a"]);
+    named.instance_id = Some(long.clone());
+    assert_eq!(desk.bad(&named).1, "InstanceId can't be longer than 1024 bytes.");
+
+    desk.world.create("large", 2_000);
+    let before = desk.group.memory_bytes();
+    desk.good(&join(&long[1..], &["large"]));
+    let owners: Vec<_> = desk.group.owners.values().flat_map(|of| of.values()).collect();
+    assert_eq!(owners.len(), 2_000);
+    assert!(owners.iter().all(|id| std::sync::Arc::ptr_eq(id, owners[0])));
+    let bytes = desk.group.memory_bytes() - before;
+    assert!((2_000 * 40..2_000 * 100).contains(&bytes), "{bytes}");
+}
