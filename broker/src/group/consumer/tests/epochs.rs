@@ -207,6 +207,39 @@ fn rule_76_a_record_of_kafka_4_0_is_ended() {
 }
 
 #[test]
+fn rule_75_members_that_fall_silent_together_go_together() {
+    let mut desk = Desk::new();
+    desk.read_back_steps = 1_000;
+    for number in 0..300 {
+        desk.good(&join(&format!("m{number}"), &["a"]));
+    }
+    desk.now_ms += 45_000;
+    let records = desk.timer();
+    assert_eq!(records.len(), 3 * 300 + 1, "an end for each, and one epoch");
+    assert!(desk.group.is_empty());
+    assert_eq!(desk.group.next_deadline_ms(), None);
+}
+
+#[test]
+fn rule_75_what_ends_of_members_a_batch_does_not_hold_waits_for_the_next() {
+    let mut desk = Desk::new();
+    desk.read_back_steps = 1_000;
+    for number in 0..300 {
+        desk.good(&join(&format!("m{number}"), &["a"]));
+    }
+    desk.now_ms += 45_000;
+    desk.config.batch_bytes_max = 20_000;
+    let mut turns = 0;
+    while desk.group.next_deadline_ms().is_some_and(|due_ms| due_ms <= desk.now_ms) {
+        let records = desk.timer();
+        assert!(super::super::heartbeat::batch_bytes(&records) <= 20_000);
+        turns += 1;
+    }
+    assert!((2..20).contains(&turns), "{turns}");
+    assert!(desk.group.is_empty());
+}
+
+#[test]
 fn rule_75_all_partitions_of_a_member_share_its_id() {
     let mut desk = Desk::new();
     let long = "m".repeat(1_025);
