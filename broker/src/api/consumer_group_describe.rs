@@ -44,7 +44,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         }
         to.send(shell, core, &ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
     };
-    shell.coordinate_all(core, Kind::Groups, asks, Box::new(finish));
+    shell.coordinate_large(core, Kind::Groups, asks, Box::new(finish));
     Outcome::Parked
 }
 

@@ -46,7 +46,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         }
         to.send(shell, core, &DescribeGroupsResponse { throttle_time_ms: 0, groups });
     };
-    shell.coordinate_all(core, Kind::Groups, asks, Box::new(finish));
+    shell.coordinate_large(core, Kind::Groups, asks, Box::new(finish));
     Outcome::Parked
 }
 

@@ -45,7 +45,7 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
             &DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states },
         );
     };
-    shell.coordinate_all(core, Kind::Transactions, asks, Box::new(finish));
+    shell.coordinate_large(core, Kind::Transactions, asks, Box::new(finish));
     Outcome::Parked
 }
 

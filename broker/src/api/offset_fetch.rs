@@ -15,7 +15,7 @@ use ringlog_wire::api::offset_fetch::{
 use ringlog_wire::error::ErrorCode;
 
 use super::coordinators::IDS_MAX;
-use super::{Outcome, Request};
+use super::{Outcome, PARTITIONS_MAX, Request};
 use crate::coordinator::{Answer, Ask, Kind};
 use crate::group::{Event, Response};
 use crate::shell::{ShardCore, Shell};
@@ -34,6 +34,10 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
         ..8 => vec![only_group(view)],
         _ => view.groups,
     };
+    let topics = groups.iter().flat_map(|group| group.topics.iter().flatten());
+    if topics.map(|topic| topic.partition_indexes.len()).sum::<usize>() > PARTITIONS_MAX {
+        return Outcome::too_many_partitions(request.api);
+    }
     let groups = each_once(groups);
     let unheard = groups.clone();
     let asks = groups.into_iter().map(|group| {
@@ -43,14 +47,19 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     });
     let finish = move |shell: &mut Shell, core: &mut ShardCore, answers: Vec<_>| {
         let groups = unheard.into_iter().zip(answers).map(|(group, answer)| match answer {
-            Ok(Answer::Group(Response::Fetch(group))) => group,
+            // Without a code for the group, each partition has it.
+            Ok(Answer::Group(Response::Fetch(told))) if version == 1 => match told.error_code {
+                ErrorCode::None => told,
+                code => refused(version, group, code),
+            },
+            Ok(Answer::Group(Response::Fetch(told))) => told,
             Ok(_) => unreachable!("a coordinator answers what it is asked"),
             Err(code) => refused(version, group, code),
         });
         to.send(shell, core, &response(version, groups.collect()));
     };
     let asks = asks.collect();
-    shell.coordinate_all(core, Kind::Groups, asks, Box::new(finish));
+    shell.coordinate_large(core, Kind::Groups, asks, Box::new(finish));
     Outcome::Parked
 }
 

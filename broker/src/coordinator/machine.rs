@@ -47,6 +47,14 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// About how many bytes of memory it takes, where that may be many.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Answer::Group(response) => response.bytes(),
+            Answer::Transaction(response) => response.bytes(),
+        }
+    }
+
     /// The answer of a coordinator of groups, which was asked.
     pub fn into_group(self) -> group::Response {
         match self {

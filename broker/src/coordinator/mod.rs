@@ -26,6 +26,9 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Where transactions are kept.
 pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
+/// Bytes of memory that what is told of one id, or of all ids of one request, may take.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+
 /// What a coordinator coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

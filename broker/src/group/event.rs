@@ -8,14 +8,16 @@ use ringlog_wire::api::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
 };
 use ringlog_wire::api::delete_groups::DeletableGroupResult;
-use ringlog_wire::api::describe_groups::DescribedGroup;
+use ringlog_wire::api::describe_groups::{DescribedGroup, DescribedGroupMember};
 use ringlog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_wire::api::join_group::{JoinGroupRequest, JoinGroupResponse};
 use ringlog_wire::api::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
 use ringlog_wire::api::list_groups::ListGroupsResponse;
 use ringlog_wire::api::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 use ringlog_wire::api::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
-use ringlog_wire::api::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchResponseGroup};
+use ringlog_wire::api::offset_fetch::{
+    OffsetFetchRequestGroup, OffsetFetchResponseGroup, OffsetFetchResponseTopics,
+};
 use ringlog_wire::api::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_wire::api::txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
@@ -198,6 +200,52 @@ pub enum Response {
     Delete(DeletableGroupResult),
     /// To OffsetDelete.
     DeleteOffsets(OffsetDeleteResponse),
+}
+
+impl Response {
+    /// About how many bytes of memory it takes, where that may be many.
+    pub fn bytes(&self) -> usize {
+        let more = match self {
+            Response::Fetch(told) => told.topics.iter().map(fetched_bytes).sum(),
+            Response::Describe(told) => told.members.iter().map(described_bytes).sum(),
+            Response::ConsumerDescribe(told) => told.members.iter().map(consumer_bytes).sum(),
+            _ => 0,
+        };
+        size_of::<Response>() + more
+    }
+}
+
+fn text_bytes<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(String::len).sum()
+}
+
+fn fetched_bytes(topic: &OffsetFetchResponseTopics) -> usize {
+    let partitions = topic.partitions.iter();
+    let partitions = partitions.map(|told| size_of_val(told) + text_bytes(&told.metadata));
+    size_of_val(topic) + topic.name.len() + partitions.sum::<usize>()
+}
+
+fn described_bytes(member: &DescribedGroupMember) -> usize {
+    let texts = [&member.member_id, &member.client_id, &member.client_host];
+    let texts = text_bytes(texts) + text_bytes(&member.group_instance_id);
+    size_of_val(member) + texts + member.member_metadata.len() + member.member_assignment.len()
+}
+
+fn consumer_bytes(member: &consumer_group_describe::Member) -> usize {
+    let assigned = |assignment: &consumer_group_describe::Assignment| -> usize {
+        let topics = assignment.topic_partitions.iter();
+        topics.map(|t| size_of_val(t) + t.topic_name.len() + 4 * t.partitions.len()).sum()
+    };
+    let names = member.subscribed_topic_names.iter();
+    let names: usize = names.map(|name| size_of_val(name) + name.len()).sum();
+    let optional = [&member.instance_id, &member.rack_id, &member.subscribed_topic_regex];
+    let texts = [&member.member_id, &member.client_id, &member.client_host];
+    size_of_val(member)
+        + names
+        + text_bytes(texts)
+        + text_bytes(optional.into_iter().flatten())
+        + assigned(&member.assignment)
+        + assigned(&member.target_assignment)
 }
 
 /// What the runtime does once the records are durable, and all records before them.

@@ -21,6 +21,25 @@ const GROUPS_PER_PART: usize = 2_000;
 /// Topics whose deletion waits to be swept. Beyond it, their offsets stay until they expire.
 const DELETED_TOPICS_MAX: usize = 10_000;
 
+/// What is to be swept of a topic's name.
+#[derive(Debug, Default)]
+struct Deleted {
+    /// The ids of the topics that had it.
+    ids: Vec<Uuid>,
+    /// The last position in the log when the last of them was deleted. A topic made since may have
+    /// the name, and offsets committed by name do not say which of them they are of.
+    position: i64,
+}
+
+impl Deleted {
+    fn has(&self, committed: &Committed) -> bool {
+        match committed.topic_id.is_zero() {
+            true => committed.position <= self.position,
+            false => self.ids.contains(&committed.topic_id),
+        }
+    }
+}
+
 /// Where the walk is.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
@@ -28,17 +47,18 @@ pub(super) struct Sweep {
     walks: bool,
     /// It goes on after this group.
     after: Option<Arc<str>>,
-    /// The deleted topics that this walk looks for: their ids by name.
-    topics: HashMap<String, Vec<Uuid>>,
-    /// Those that the next walk looks for.
-    topics_next: Vec<DeletedTopic>,
+    /// The deleted topics that this walk looks for, by name.
+    topics: HashMap<String, Deleted>,
+    /// Those that the next walk looks for, each with the position of its deletion.
+    topics_next: Vec<(i64, DeletedTopic)>,
 }
 
 impl Groups {
     /// Topics were deleted; the walk begins with the next [`Timer::Sweep`], at once.
     pub(super) fn topics_deleted(&mut self, now_ms: i64, topics: Vec<DeletedTopic>) {
         let room = DELETED_TOPICS_MAX.saturating_sub(self.sweep.topics_next.len());
-        self.sweep.topics_next.extend(topics.into_iter().take(room));
+        let topics = topics.into_iter().map(|topic| (self.position, topic));
+        self.sweep.topics_next.extend(topics.take(room));
         self.timers.set(Timer::Sweep, now_ms);
     }
 
@@ -47,8 +67,10 @@ impl Groups {
         if !self.sweep.walks {
             self.sweep.walks = true;
             self.sweep.topics.clear();
-            for DeletedTopic { name, id } in std::mem::take(&mut self.sweep.topics_next) {
-                self.sweep.topics.entry(name).or_default().push(id);
+            for (position, topic) in std::mem::take(&mut self.sweep.topics_next) {
+                let deleted = self.sweep.topics.entry(topic.name).or_default();
+                deleted.ids.push(topic.id);
+                deleted.position = position;
             }
         }
         let after = self.sweep.after.take();
@@ -104,7 +126,10 @@ impl Groups {
                     !reads && self.is_expired(now_ms, committed, retention)
                 });
                 let open = self.offsets.is_open(id, topic, *at);
-                if (expired && !open) || self.is_of_deleted(topic, committed) {
+                let deleted = self.sweep.topics.get(&**topic).is_some_and(|deleted| {
+                    deleted.has(committed) && self.is_pending_of(deleted, (id, topic, *at))
+                });
+                if (expired && !open) || deleted {
                     ends.push(records::offset(id, topic, *at, None));
                 } else {
                     left += 1;
@@ -130,19 +155,21 @@ impl Groups {
         now_ms.saturating_sub(since_ms) >= self.config.offsets_retention_ms
     }
 
-    fn is_of_deleted(&self, topic: &str, committed: &Committed) -> bool {
-        let Some(ids) = self.sweep.topics.get(topic) else { return false };
-        committed.topic_id.is_zero() || ids.contains(&committed.topic_id)
+    /// Whether all that open transactions have for a partition is of deleted topics. One tombstone
+    /// forgets all of a partition: where something is not, nothing is forgotten, and when its
+    /// transaction commits it takes the place of what was there.
+    fn is_pending_of(&self, deleted: &Deleted, (id, topic, at): (&str, &str, i32)) -> bool {
+        self.offsets.pending(id, topic, at).all(|committed| deleted.has(committed))
     }
 
-    /// Offsets of deleted topics in open transactions. One tombstone forgets all of a partition.
+    /// Offsets of deleted topics that only open transactions have.
     fn pending_of_deleted(&self, id: &str, ends: &mut Vec<GroupRecord>) {
-        for (topic, partitions) in self.offsets.open_of_group(id).into_iter().flatten() {
-            if !self.sweep.topics.contains_key(&**topic) {
-                continue;
-            }
+        let open = self.offsets.open_of_group(id).into_iter().flatten();
+        for (topic, partitions) in open {
+            let Some(deleted) = self.sweep.topics.get(&**topic) else { continue };
             for at in partitions.keys() {
-                if self.offsets.get(id, topic, *at).is_none() {
+                let only = self.offsets.get(id, topic, *at).is_none();
+                if only && self.is_pending_of(deleted, (id, topic, *at)) {
                     ends.push(records::offset(id, topic, *at, None));
                 }
             }

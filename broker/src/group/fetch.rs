@@ -8,7 +8,7 @@ use ringlog_wire::{ErrorCode, Uuid};
 
 use super::Groups;
 use super::offsets::Committed;
-use crate::coordinator::TopicsView;
+use crate::coordinator::{ANSWER_BYTES_MAX, TopicsView};
 
 /// From this version topics are named by their ids.
 const VERSION_TOPIC_IDS: i16 = 10;
@@ -32,6 +32,10 @@ fn something(partition_index: i32, committed: &Committed) -> OffsetFetchResponse
         metadata: Some(committed.metadata.clone()),
         error_code: ErrorCode::None,
     }
+}
+
+fn partition_bytes(told: &OffsetFetchResponsePartitions) -> usize {
+    size_of_val(told) + told.metadata.as_ref().map_or(0, String::len)
 }
 
 /// True when an offset is of another topic than the one that is asked for: one of the same name
@@ -58,21 +62,22 @@ impl Groups {
             return OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code };
         }
         let by_id = version >= VERSION_TOPIC_IDS;
+        let ids = by_id.then_some(topics);
         let topics = match asked {
-            Some(asked) => self.fetch_topics(
-                &group_id,
-                is_there,
-                require_stable,
-                by_id.then_some(topics),
-                asked,
-            ),
-            None if is_there => self.fetch_all(&group_id, require_stable, by_id.then_some(topics)),
-            None => Vec::new(),
+            Some(asked) => self.fetch_topics(&group_id, is_there, require_stable, ids, asked),
+            None if is_there => Some(self.fetch_all(&group_id, require_stable, ids)),
+            None => Some(Vec::new()),
+        };
+        let Some(topics) = topics else {
+            let error_code = ErrorCode::UnknownServerError;
+            return OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code };
         };
         OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::None }
     }
 
-    /// The topics asked for; those of unknown ids come last, as from Kafka.
+    /// The topics asked for; those of unknown ids come last, as from Kafka. `None` if they would
+    /// take more than [`ANSWER_BYTES_MAX`]: a partition is asked for in four bytes, as often as
+    /// somebody likes, and its metadata told each time.
     fn fetch_topics(
         &self,
         group: &str,
@@ -80,8 +85,9 @@ impl Groups {
         require_stable: bool,
         ids: Option<&dyn TopicsView>,
         asked: Vec<OffsetFetchRequestTopics>,
-    ) -> Vec<OffsetFetchResponseTopics> {
+    ) -> Option<Vec<OffsetFetchResponseTopics>> {
         let (mut told, mut unknown) = (Vec::with_capacity(asked.len()), Vec::new());
+        let mut room = ANSWER_BYTES_MAX;
         for OffsetFetchRequestTopics { mut name, mut topic_id, partition_indexes } in asked {
             match ids.map(|topics| topics.with_id(topic_id)) {
                 Some(Some((known, _))) => known.clone_into(&mut name),
@@ -104,11 +110,15 @@ impl Groups {
                     None => nothing(*at, ErrorCode::None),
                 }
             };
-            let partitions = partition_indexes.iter().map(tell).collect();
+            let mut partitions = Vec::with_capacity(partition_indexes.len());
+            for partition in partition_indexes.iter().map(tell) {
+                room = room.checked_sub(partition_bytes(&partition))?;
+                partitions.push(partition);
+            }
             told.push(OffsetFetchResponseTopics { name, topic_id, partitions });
         }
         told.append(&mut unknown);
-        told
+        Some(told)
     }
 
     /// Everything that the group has committed. By ids, topics that are no more are left out.

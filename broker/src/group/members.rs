@@ -14,7 +14,7 @@ use super::classic::{self, ClassicGroup, Joining, Turn};
 use super::consumer::{Answer, ConsumerGroup, Context, Member};
 use super::event::{Output, Response};
 use super::kind::Group;
-use super::{Groups, Now, records};
+use super::{Groups, MEMBER_ID_BYTES_MAX, Now, records};
 use crate::coordinator::Ticket;
 
 /// Up to this version LeaveGroup names one member, and the answer has no list.
@@ -37,6 +37,10 @@ impl Groups {
         };
         if group_id.is_empty() {
             return out.reply(asks.to, refuse(ErrorCode::InvalidGroupId));
+        }
+        let instance_bytes = asks.request.group_instance_id.as_ref().map_or(0, String::len);
+        if id.len().max(instance_bytes) > MEMBER_ID_BYTES_MAX {
+            return out.reply(asks.to, refuse(ErrorCode::InvalidRequest));
         }
         let sessions = self.config.session_timeout_ms_min..=self.config.session_timeout_ms_max;
         if !sessions.contains(&asks.request.session_timeout_ms) {

@@ -61,6 +61,10 @@ use crate::coordinator::{Ticket, TopicsView};
 /// Timers that one call of [`Groups::timer`] handles; the rest is due at once again.
 const TIMERS_PER_TURN: usize = 1_000;
 
+/// How long a member's id may be, and a static member's name: they are kept in many tables and in
+/// each record of the member. Kafka's own ids are 36 bytes, or a client id and 37.
+pub(crate) const MEMBER_ID_BYTES_MAX: usize = 1 << 10;
+
 /// When something happens, and what topics there are then.
 #[derive(Clone, Copy)]
 struct Now<'a> {

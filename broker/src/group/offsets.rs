@@ -173,6 +173,19 @@ impl Offsets {
         self.open.get(group)
     }
 
+    /// What open transactions have for a partition.
+    pub fn pending(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+    ) -> impl Iterator<Item = &Committed> {
+        let producers = get(&self.open, group, topic, partition).into_iter().flatten();
+        producers.filter_map(move |producer_id| {
+            get(self.pending.get(producer_id)?, group, topic, partition)
+        })
+    }
+
     /// About how many bytes they take in memory.
     pub fn bytes(&self) -> usize {
         self.bytes

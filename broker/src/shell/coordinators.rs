@@ -6,6 +6,7 @@
 //! up to that batch is durable; everyone who asks is answered exactly once, with NOT_COORDINATOR if
 //! the coordinator is lost meanwhile.
 
+mod gather;
 mod markers;
 mod offsets;
 mod reading;
@@ -87,13 +88,6 @@ struct Asker {
     slot: Key,
 }
 
-/// Answers that are being gathered.
-struct Gathering {
-    answers: Vec<Result<Answer, ErrorCode>>,
-    outstanding: usize,
-    finish: FinishAll,
-}
-
 /// See the module's head.
 #[derive(Default)]
 pub(crate) struct Coordinators {
@@ -104,7 +98,7 @@ pub(crate) struct Coordinators {
     askers: Slab<Asker>,
     /// This shard's questions. Bounded by requests in flight.
     asked: Slab<Finish>,
-    gatherings: Slab<Gathering>,
+    gatherings: Slab<gather::Gathering>,
     /// Logs whose coordinators are to be rebuilt.
     opened: Vec<Key>,
     /// Logs that could not be read, and when that is tried again, on the wall clock, milliseconds.
@@ -201,72 +195,6 @@ impl Shell {
         }
     }
 
-    /// Asks several, and calls `finish` when the last has answered.
-    pub(crate) fn coordinate_all(
-        &mut self,
-        core: &mut ShardCore,
-        kind: Kind,
-        asks: Vec<(String, Ask)>,
-        finish: FinishAll,
-    ) {
-        let gathering = self.gather(asks.len(), finish);
-        for (entry, (id, ask)) in asks.into_iter().enumerate() {
-            self.coordinate(core, kind, &id, ask, gathered(gathering, entry));
-        }
-        self.gathered_one(core, gathering, None);
-    }
-
-    /// Asks every coordinator of a kind that clients find at this broker.
-    pub(crate) fn coordinate_each(
-        &mut self,
-        core: &mut ShardCore,
-        kind: Kind,
-        ask: impl Fn() -> Ask,
-        finish: FinishAll,
-    ) {
-        let mut places = Vec::new();
-        if let Some(topic) = self.topics.named(kind.topic()) {
-            let id = topic.name.id;
-            for (index, place) in (0..).zip(&topic.places) {
-                let elsewhere = matches!(place, Place::Remote(_))
-                    && self.shared.config.advertise == Advertise::Shard;
-                if !elsewhere {
-                    places.push((TopicPartition { topic: id, index }, *place));
-                }
-            }
-        }
-        let gathering = self.gather(places.len(), finish);
-        for (entry, (of, place)) in places.into_iter().enumerate() {
-            self.ask_coordinator(core, of, place, ask(), gathered(gathering, entry));
-        }
-        self.gathered_one(core, gathering, None);
-    }
-
-    /// One answer more is outstanding than was asked for, so that nothing ends too early.
-    fn gather(&mut self, count: usize, finish: FinishAll) -> Key {
-        let answers = vec![Err(ErrorCode::UnknownServerError); count];
-        let gathering = Gathering { answers, outstanding: count + 1, finish };
-        self.coordinators.gatherings.insert(gathering)
-    }
-
-    fn gathered_one(
-        &mut self,
-        core: &mut ShardCore,
-        key: Key,
-        came: Option<(usize, Result<Answer, ErrorCode>)>,
-    ) {
-        let Some(gathering) = self.coordinators.gatherings.get_mut(key) else { return };
-        if let Some((entry, answer)) = came {
-            gathering.answers[entry] = answer;
-        }
-        gathering.outstanding -= 1;
-        if gathering.outstanding == 0
-            && let Some(gathering) = self.coordinators.gatherings.remove(key)
-        {
-            (gathering.finish)(self, core, gathering.answers);
-        }
-    }
-
     fn coordinator_of(&self, kind: Kind, id: &str) -> Result<(TopicPartition, Place), ErrorCode> {
         let topic = self.topics.named(kind.topic()).ok_or(ErrorCode::CoordinatorNotAvailable)?;
         let index = coordinator::partition_of(id, topic.places.len().max(1) as i32);
@@ -303,10 +231,6 @@ impl Shell {
             finish(self, core, answer);
         }
     }
-}
-
-fn gathered(gathering: Key, entry: usize) -> Finish {
-    Box::new(move |shell, core, answer| shell.gathered_one(core, gathering, Some((entry, answer))))
 }
 
 /// Answering.

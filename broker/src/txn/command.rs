@@ -76,3 +76,13 @@ pub enum Response {
     /// To [`super::Event::List`]: what this partition has.
     List(ListTransactionsResponse),
 }
+
+impl Response {
+    /// About how many bytes of memory it takes, where that may be many.
+    pub fn bytes(&self) -> usize {
+        let Response::Describe(told) = self else { return size_of::<Response>() };
+        let topics = told.topics.iter();
+        let topics = topics.map(|t| size_of_val(t) + t.topic.len() + 4 * t.partitions.len());
+        size_of::<Response>() + topics.sum::<usize>()
+    }
+}

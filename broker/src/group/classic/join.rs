@@ -11,6 +11,7 @@ use ringlog_wire::{ErrorCode, Uuid};
 use super::member::protocols_bytes;
 use super::{ClassicGroup, Member, State, Turn};
 use crate::coordinator::Ticket;
+use crate::group::MEMBER_ID_BYTES_MAX;
 use crate::group::config::GroupConfig;
 use crate::group::event::Client;
 use crate::group::timers::Timer;
@@ -46,9 +47,11 @@ impl Joining {
     }
 }
 
-/// `prefix` and an id, as Kafka names members.
+/// `prefix` and an id, as Kafka names members. Of a very long prefix only the beginning, so that
+/// the member may use the id that it is given.
 fn member_id(prefix: &str, id: Uuid) -> Arc<str> {
-    let mut text = format!("{prefix}-");
+    const PREFIX_BYTES_MAX: usize = MEMBER_ID_BYTES_MAX / 2;
+    let mut text = format!("{}-", &prefix[..prefix.floor_char_boundary(PREFIX_BYTES_MAX)]);
     for (place, byte) in id.0.iter().enumerate() {
         if matches!(place, 4 | 6 | 8 | 10) {
             text.push('-');

@@ -7,6 +7,7 @@ use ringlog_wire::api::consumer_group_heartbeat::{
 
 use super::member::{Epochs, Member};
 use super::{ConsumerGroup, ConsumerGroupConfig, Refusal};
+use crate::group::MEMBER_ID_BYTES_MAX;
 
 /// The version from which on a member makes its own id (KIP-1082).
 const OWN_MEMBER_ID_VERSION: i16 = 1;
@@ -26,6 +27,8 @@ impl ConsumerGroup {
         not_blank(Some(&request.group_id), "GroupId")?;
         not_blank(request.instance_id.as_deref(), "InstanceId")?;
         not_blank(request.rack_id.as_deref(), "RackId")?;
+        not_long(Some(&request.member_id), "MemberId")?;
+        not_long(request.instance_id.as_deref(), "InstanceId")?;
         match epoch {
             EPOCH_JOIN => joins_in_full(request)?,
             EPOCH_LEAVE_STATIC if request.instance_id.is_none() => {
@@ -89,6 +92,15 @@ fn invalid(message: &str) -> Refusal {
 fn not_blank(value: Option<&str>, field: &str) -> Result<(), Refusal> {
     match value {
         Some(text) if text.trim().is_empty() => Err(invalid(&format!("{field} can't be empty."))),
+        _ => Ok(()),
+    }
+}
+
+fn not_long(value: Option<&str>, field: &str) -> Result<(), Refusal> {
+    match value {
+        Some(text) if text.len() > MEMBER_ID_BYTES_MAX => {
+            Err(invalid(&format!("{field} can't be longer than {MEMBER_ID_BYTES_MAX} bytes.")))
+        }
         _ => Ok(()),
     }
 }

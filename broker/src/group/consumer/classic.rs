@@ -194,7 +194,11 @@ impl ConsumerGroup {
             self.classic_member(&request.member_id, request.group_instance_id.as_deref())?.clone();
         check_generation(&member, request.generation_id)?;
         self.expect_session(at.now_ms, &member);
-        let must_join = member.epoch < self.target_epoch
+        // There may be nobody of the new protocol whose heartbeat makes the target of a new epoch:
+        // then a join makes it, as soon as it may be made.
+        let is_behind = member.epoch < self.target_epoch
+            || (member.epoch < self.epoch && !self.is_target_fresh(at));
+        let must_join = is_behind
             || member.state == MemberState::UnrevokedPartitions
             || (member.state == MemberState::UnreleasedPartitions && !self.is_waiting(&member));
         let mut response = HeartbeatResponse::default();

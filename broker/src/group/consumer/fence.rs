@@ -1,10 +1,8 @@
 //! Members go: they leave, or their time is up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ringlog_wire::records::group::GroupRecord;
-
-use super::heartbeat::{Context, batch_bytes};
+use super::heartbeat::Context;
 use super::member::Member;
 use super::timers::TimerKind;
 use super::{Answer, ConsumerGroup, Refusal, records};
@@ -43,11 +41,12 @@ impl ConsumerGroup {
     }
 
     fn regexes_of_only(&self, members: &[&Member]) -> BTreeSet<String> {
-        let regexes: Vec<&str> = members.iter().filter_map(|member| member.regex()).collect();
-        let all_go = |regex: &&str| {
-            regexes.iter().filter(|other| *other == regex).count() == self.regex_members(regex)
-        };
-        regexes.iter().filter(|regex| all_go(regex)).map(|regex| regex.to_string()).collect()
+        let mut going: BTreeMap<&str, usize> = BTreeMap::new();
+        for regex in members.iter().filter_map(|member| member.regex()) {
+            *going.entry(regex).or_default() += 1;
+        }
+        let only = going.into_iter().filter(|(regex, count)| *count == self.regex_members(regex));
+        only.map(|(regex, _)| regex.to_string()).collect()
     }
 
     /// After the log has been read: every member has its session's time from now on, and who has
@@ -72,34 +71,41 @@ impl ConsumerGroup {
         [resolving, self.timers.next_ms()].into_iter().flatten().min()
     }
 
-    /// Does what is due: members whose time is up are fenced, expressions are resolved. What does
-    /// not fit into one batch stays due.
+    /// Does what is due: members whose time is up are fenced, all at once and with one new epoch,
+    /// or expressions are resolved. What does not fit into one batch stays due.
     pub fn timer(&mut self, at: &Context<'_>) -> Answer<()> {
-        let mut done = Answer::only(());
-        while let Some((id, kind)) = self.timers.pop(at.now_ms) {
-            if !self.is_due(&id, kind) {
-                continue;
+        let due = self.pop_due(at);
+        if due.is_empty() {
+            return Answer { records: self.resolve_turn(at), response: (), downgrade: None };
+        }
+        self.fence(at, &due.keys().cloned().collect()).unwrap_or_else(|_| {
+            // Not even half a batch, in which they would fit: the log's settings are none.
+            for (id, kind) in &due {
+                self.timers.set(id, *kind, at.now_ms + RETRY_MS);
             }
-            // A single member's end is small: what its ids and expression may be is limited.
-            let Ok(fenced) = self.fence(at, &[id.clone()].into()) else {
-                self.timers.set(&id, kind, at.now_ms + RETRY_MS);
-                continue;
-            };
-            if fenced.downgrade.is_some() && !done.records.is_empty() {
-                // It may fill a batch, and nothing of it is done yet.
-                self.timers.set(&id, kind, at.now_ms);
-                return done;
-            }
-            done.records.extend(fenced.records);
-            done.downgrade = fenced.downgrade;
-            if done.downgrade.is_some() || is_half_full(&done.records, at) {
-                return done;
+            Answer::only(())
+        })
+    }
+
+    /// Members whose time is up, as many as have an end in half a batch; at least one. What of
+    /// them was due first.
+    fn pop_due(&mut self, at: &Context<'_>) -> BTreeMap<String, TimerKind> {
+        let (mut due, mut bytes) = (BTreeMap::new(), 0);
+        while bytes < at.config.batch_bytes_max / 2
+            && let Some((id, kind)) = self.timers.pop(at.now_ms)
+        {
+            if self.is_due(&id, kind) && !due.contains_key(&id) {
+                bytes += self.end_bytes(&self.members[&id]);
+                due.insert(id, kind);
             }
         }
-        if done.records.is_empty() {
-            done.records = self.resolve_turn(at);
-        }
-        done
+        due
+    }
+
+    /// What a member's end takes in a batch at most: three records, and its expression's.
+    fn end_bytes(&self, member: &Member) -> usize {
+        let key = RECORD_BYTES + self.id.len();
+        3 * (key + member.id.len()) + member.regex().map_or(0, |regex| key + regex.len())
     }
 
     fn is_due(&self, id: &str, kind: TimerKind) -> bool {
@@ -112,9 +118,7 @@ impl ConsumerGroup {
     }
 }
 
-/// When a member is to be fenced again whose end did not fit into a batch.
+/// When members are to be fenced again whose end did not fit into a batch.
 const RETRY_MS: i64 = 1_000;
-
-fn is_half_full(records: &[GroupRecord], at: &Context<'_>) -> bool {
-    batch_bytes(records) > at.config.batch_bytes_max / 2
-}
+/// What a record without a value takes in a batch beside the names in its key.
+const RECORD_BYTES: usize = 48;

@@ -45,6 +45,7 @@ mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ringlog_wire::records::group::GroupRecord;
 use ringlog_wire::{ErrorCode, Uuid};
@@ -127,7 +128,7 @@ pub struct ConsumerGroup {
     // What follows from the members.
     static_members: BTreeMap<String, String>,
     /// Who has a partition, be it to give it up.
-    owners: HashMap<Uuid, BTreeMap<i32, String>>,
+    owners: HashMap<Uuid, BTreeMap<i32, Arc<str>>>,
     topics: BTreeMap<String, Subscribers>,
     regexes: BTreeMap<String, usize>,
     assignors: BTreeMap<String, usize>,
@@ -257,7 +258,7 @@ impl ConsumerGroup {
 
     /// The owner of a partition, if a member has it.
     fn owner(&self, topic: Uuid, partition: i32) -> Option<&str> {
-        self.owners.get(&topic)?.get(&partition).map(String::as_str)
+        self.owners.get(&topic)?.get(&partition).map(|id| &**id)
     }
 
     fn member(&self, id: &str) -> Result<&Member, Refusal> {

@@ -8,46 +8,89 @@
 use ::regex::{Regex, RegexBuilder};
 
 /// How long an expression may be.
-pub(super) const REGEX_BYTES_MAX: usize = 64 << 10;
-/// How large an expression may become when it is compiled, in bytes.
-const PROGRAM_BYTES_MAX: usize = 1 << 20;
+pub(super) const REGEX_BYTES_MAX: usize = 4 << 10;
+/// How large an expression may become when it is compiled, in bytes: the first that is enough says
+/// what a match may cost. The last has room for any expression that is only names.
+const PROGRAM_BYTES: [usize; 3] = [2 << 10, 16 << 10, 192 << 10];
+/// About how many bytes of a program one state takes.
+const STATE_BYTES: usize = 32;
+/// How many classes of Unicode an expression may name: to make one without regard to case takes the
+/// crate a millisecond.
+const UNICODE_CLASSES_MAX: usize = 16;
+/// How long `[:alpha:]` and its like may be; none is longer.
+const CLASS_NAME_BYTES_MAX: usize = 32;
+/// Memory for what matching makes of the program on its way, in bytes.
+const DFA_BYTES_MAX: usize = 1 << 20;
 /// How often RE2 lets something be repeated by a count.
 const REPEAT_MAX: u32 = 1000;
 
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub(super) struct Expression {
+    regex: Regex,
+    states: usize,
+}
+
+impl Expression {
+    /// Whether a topic's whole name matches.
+    pub fn is_match(&self, name: &str) -> bool {
+        self.regex.is_match(name)
+    }
+
+    /// How many steps it may take at worst to say so: each letter against each state.
+    pub fn steps(&self, name: &str) -> usize {
+        (1 + name.len()) * self.states
+    }
+}
+
 /// Compiles an expression that a topic's whole name has to match. An error says what is wrong.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str) -> Result<Expression, String> {
     if pattern.len() > REGEX_BYTES_MAX {
         return Err("expression is too long".to_string());
     }
-    let translated = translated(pattern)?;
-    // By itself first: `a)(b` is no expression, though it would become one within parentheses.
-    build(&translated)?;
-    build(&format!(r"\A(?:{translated})\z"))
+    let whole = format!(r"\A(?:{})\z", translated(pattern)?);
+    for program_bytes in PROGRAM_BYTES {
+        let mut builder = RegexBuilder::new(&whole);
+        builder.octal(true).size_limit(program_bytes).dfa_size_limit(DFA_BYTES_MAX);
+        match builder.build() {
+            Ok(regex) => return Ok(Expression { regex, states: program_bytes / STATE_BYTES }),
+            Err(::regex::Error::CompiledTooBig(_)) => {}
+            Err(error) => {
+                // The last line says what; those before it draw where.
+                let text = error.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                return Err(last.trim_start_matches("error: ").to_string());
+            }
+        }
+    }
+    Err(TOO_LARGE.to_string())
 }
 
-fn build(pattern: &str) -> Result<Regex, String> {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.octal(true).size_limit(PROGRAM_BYTES_MAX).dfa_size_limit(PROGRAM_BYTES_MAX);
-    builder.build().map_err(|error| match error {
-        ::regex::Error::CompiledTooBig(_) => "expression is too large".to_string(),
-        error => {
-            // The last line says what; those before it draw where.
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_string()
-        }
-    })
-}
+const TOO_LARGE: &str = "expression is too large";
 
 fn translated(pattern: &str) -> Result<String, String> {
+    let classes = pattern.matches(r"\p").count() + pattern.matches(r"\P").count();
+    if classes > UNICODE_CLASSES_MAX {
+        return Err(TOO_LARGE.to_string());
+    }
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
+    let mut depth = 0_usize;
     while let Some(first) = rest.chars().next() {
         let used = match first {
             '\\' => escape(rest, false, &mut out)?,
             '[' => class(rest, &mut out)?,
             '{' => repetition(rest, &mut out)?,
-            '(' => group(rest, &mut out)?,
+            '(' => {
+                depth += 1;
+                group(rest, &mut out)?
+            }
+            ')' => {
+                // `a)(b` is no expression, though it would become one within parentheses.
+                depth = depth.checked_sub(1).ok_or("unopened group")?;
+                out.push(')');
+                1
+            }
             _ => {
                 out.push(first);
                 first.len_utf8()
@@ -113,7 +156,7 @@ fn class(text: &str, out: &mut String) -> Result<usize, String> {
         }
         first = false;
         if rest.starts_with("[:")
-            && let Some(end) = rest.find(":]")
+            && let Some(end) = class_name_end(rest)
         {
             out.push_str(&rest[..end + 2]);
             at += end + 2;
@@ -130,6 +173,13 @@ fn class(text: &str, out: &mut String) -> Result<usize, String> {
         }
     }
     Err("missing closing ]".to_string())
+}
+
+/// Where the `:]` is that ends the name which `text` begins with. Not far: a search to the end of
+/// the text at each `[:` would take time in its square.
+fn class_name_end(text: &str) -> Option<usize> {
+    let near = &text.as_bytes()[..text.len().min(CLASS_NAME_BYTES_MAX)];
+    near.windows(2).position(|pair| pair == b":]")
 }
 
 /// Translates a letter or an escape within a class; returns its length.
@@ -149,8 +199,7 @@ fn class_letter(text: &str, out: &mut String) -> Result<usize, String> {
 
 /// Translates the brace that `text` begins with: a count, or a brace; returns its length.
 fn repetition(text: &str, out: &mut String) -> Result<usize, String> {
-    let count = text.find('}').map(|end| &text[..=end]).filter(|count| is_count(count));
-    let Some(count) = count else {
+    let Some(count) = count(text) else {
         out.push_str("\\{");
         return Ok(1);
     };
@@ -165,14 +214,19 @@ fn repetition(text: &str, out: &mut String) -> Result<usize, String> {
     Ok(count.len())
 }
 
-/// `{n}`, `{n,}` or `{n,m}`.
-fn is_count(text: &str) -> bool {
-    let inner = text.trim_start_matches('{').trim_end_matches('}');
-    let digits = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
-    match inner.split_once(',') {
-        None => !inner.is_empty() && digits(inner),
-        Some((least, most)) => !least.is_empty() && digits(least) && digits(most),
+/// The `{n}`, `{n,}` or `{n,m}` that `text` begins with. Read once, and no further than it goes: a
+/// search for the end of the text at each `{` would take time in its square.
+fn count(text: &str) -> Option<&str> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let mut end = 1 + digits(&text[1..]);
+    if end == 1 {
+        return None;
     }
+    if text[end..].starts_with(',') {
+        end += 1;
+        end += digits(&text[end..]);
+    }
+    text[end..].starts_with('}').then(|| &text[..=end])
 }
 
 /// Translates the parenthesis that `text` begins with; returns its length. Flags that RE2 does not
@@ -224,6 +278,10 @@ mod tests {
             ("", &[""], &["a"]),
             (r"\bfoo\b", &["foo"], &["food"]),
             (r"\101", &["A"], &["a"]),
+            ("a{1,2}{", &["a{", "aa{"], &["a"]),
+            ("a{1x}", &["a{1x}"], &["a"]),
+            ("a{1,", &["a{1,"], &["a"]),
+            ("[[:word:][:^alpha:]x]", &["a", "1", "-"], &["ab"]),
         ];
         for (pattern, matching, others) in cases {
             let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -266,8 +324,37 @@ mod tests {
         }
         let long = "a".repeat(super::REGEX_BYTES_MAX + 1);
         assert_eq!(compile(&long).expect_err("too long"), "expression is too long");
-        assert!(
-            compile(&long[1..]).is_ok() || compile(&long[1..]).is_err_and(|e| e.contains("large"))
-        );
+        assert!(compile(&long[1..]).is_ok_and(|regex| regex.is_match(&long[1..])));
+        let names = "a-name-of-thirty-letters-more|".repeat(136);
+        assert!(compile(&names).is_ok());
+    }
+
+    /// Each of these took the square of its length to read, or long to compile.
+    #[test]
+    fn rule_75_no_expression_takes_long() {
+        let filled = |unit: &str| unit.repeat(super::REGEX_BYTES_MAX / unit.len());
+        let units = ["{", "{1", "[:", "[[:", r"\Q", "(", "a?", ".*", r"\d", "(?i)", "(.{1,30})"];
+        for unit in units {
+            let text = filled(unit);
+            let translated = super::translated(&text);
+            assert!(translated.is_err() || translated.is_ok_and(|t| t.len() <= 8 * text.len()));
+            let _ = compile(&text);
+        }
+        assert_eq!(super::count(&filled("{1")), None);
+        assert_eq!(super::count("{12,345}6}"), Some("{12,345}"));
+        assert_eq!(super::class_name_end(&format!("[:{}:]", filled("a"))), None);
+        for class in [r"\pL", r"\PL", r"[^\p{Greek}]"] {
+            let error = compile(&format!("(?i){}", class.repeat(17))).expect_err(class);
+            assert_eq!(error, "expression is too large");
+            compile(&format!("(?i){class}")).expect(class);
+        }
+    }
+
+    #[test]
+    fn rule_75_a_match_is_weighed_by_the_expression_and_the_name() {
+        let steps = |pattern: &str| compile(pattern).expect(pattern).steps("a-topic");
+        assert_eq!(steps("orders.*"), 8 * 64);
+        assert_eq!(steps(&"a?".repeat(100)), 8 * 512);
+        assert_eq!(steps(&"a?".repeat(1_000)), 8 * 6_144);
     }
 }

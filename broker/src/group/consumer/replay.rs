@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use ringlog_wire::records::group::{ConsumerGroupTargetAssignmentMemberValue, GroupRecord};
 
@@ -121,8 +122,9 @@ impl ConsumerGroup {
                 *self.classic_protocols.entry(protocol.name.clone()).or_default() += 1;
             }
         }
+        let id: Arc<str> = member.id.as_str().into();
         for (topic, partition) in pairs(&member.assigned).chain(pairs(&member.revoking)) {
-            self.owners.entry(topic).or_default().insert(partition, member.id.clone());
+            self.owners.entry(topic).or_default().insert(partition, id.clone());
         }
     }
 
@@ -150,7 +152,7 @@ impl ConsumerGroup {
         }
         for (topic, partition) in pairs(&member.assigned).chain(pairs(&member.revoking)) {
             let Some(owners) = self.owners.get_mut(&topic) else { continue };
-            if owners.get(&partition) == Some(&member.id) {
+            if owners.get(&partition).is_some_and(|id| **id == *member.id) {
                 owners.remove(&partition);
             }
             if owners.is_empty() {
@@ -186,13 +188,15 @@ impl ConsumerGroup {
 
 /// What a map's entry or a string takes besides what is in it.
 const ENTRY_BYTES: usize = 64;
+/// What a partition takes that a member has: its epoch, and its owner.
+const PARTITION_BYTES: usize = 64;
 
 fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
     texts.into_iter().map(|text| text.len() + ENTRY_BYTES).sum()
 }
 
 fn member_bytes(member: &Member) -> usize {
-    // The id is in several tables, and again for each partition that the member has.
+    // The id is in several tables; each partition's owner is named by a pointer to one of them.
     let id = member.id.len() + ENTRY_BYTES;
     let partitions = pairs(&member.assigned).chain(pairs(&member.revoking)).count();
     let optional = [&member.instance_id, &member.rack_id, &member.regex, &member.assignor];
@@ -200,7 +204,7 @@ fn member_bytes(member: &Member) -> usize {
     let protocols: usize = classic.map(|p| p.name.len() + p.metadata.len() + ENTRY_BYTES).sum();
     let client = member.client_id.len() + member.client_host.len();
     8 * id
-        + partitions * id
+        + partitions * PARTITION_BYTES
         + 2 * texts(&member.topics)
         + 2 * texts(optional.into_iter().flatten())
         + protocols

@@ -2,8 +2,8 @@
 //!
 //! A member's expression is not resolved in its heartbeat: the heartbeat asks for it, the next
 //! [`ConsumerGroup::timer`], due at once, does it, as Kafka's executor does. All expressions of a
-//! group are resolved together, at most every [`REFRESH_MS_MIN`], [`MATCHES_PER_TURN`] matches at
-//! a time, so that a group with many of them does not hold its shard up.
+//! group are resolved together, at most every [`REFRESH_MS_MIN`], [`STEPS_PER_TURN`] at a time, so
+//! that a group with many of them, or with bad ones, does not hold its shard up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,11 @@ use super::{ConsumerGroup, Refusal, Resolved, records, regex};
 
 /// Expressions are not resolved more often than this.
 const REFRESH_MS_MIN: i64 = 10_000;
-/// How many topics are held against expressions in one turn.
-const MATCHES_PER_TURN: usize = 20_000;
+/// What is done in one turn, in steps ([`regex::Expression::steps`]): about ten milliseconds if
+/// each is taken, and few are.
+const STEPS_PER_TURN: usize = 4_000_000;
+/// What it takes to compile one byte of an expression, in steps.
+const COMPILE_STEPS_PER_BYTE: usize = 1_000;
 
 /// Expressions on their way to topics.
 #[derive(Clone, Debug)]
@@ -25,9 +28,46 @@ pub(super) struct Resolving {
     /// When it was asked for.
     pub since_ms: i64,
     todo: BTreeSet<String>,
+    current: Option<Current>,
     done: BTreeMap<String, BTreeSet<String>>,
     /// The topics' version, and the time, when the first was resolved.
     begun: Option<(i64, i64)>,
+}
+
+/// The expression whose turn it is.
+#[derive(Clone, Debug)]
+struct Current {
+    pattern: String,
+    /// `None` stands for no topic.
+    regex: Option<regex::Expression>,
+    topics: BTreeSet<String>,
+    /// How many topics have been held against it.
+    position: usize,
+}
+
+impl Current {
+    fn new(pattern: String, steps: &mut usize) -> Current {
+        *steps = steps.saturating_sub(pattern.len() * COMPILE_STEPS_PER_BYTE);
+        // It was compiled when its member subscribed; a log of Kafka's may have another one.
+        let regex = regex::compile(&pattern).ok();
+        Current { pattern, regex, topics: BTreeSet::new(), position: 0 }
+    }
+
+    /// Goes through the topics while there are steps left; whether that was all of them.
+    fn go_on(&mut self, at: &Context<'_>, steps: &mut usize) -> bool {
+        let Some(regex) = &self.regex else { return true };
+        for name in at.topics.names().skip(self.position) {
+            if *steps == 0 {
+                return false;
+            }
+            self.position += 1;
+            *steps = steps.saturating_sub(regex.steps(name));
+            if regex.is_match(name) {
+                self.topics.insert(name.to_string());
+            }
+        }
+        true
+    }
 }
 
 /// What a step does to the group's expressions.
@@ -101,28 +141,32 @@ impl ConsumerGroup {
             || todo.len() != self.resolved.len()
             || last_version < at.topics.created_version()
             || at.now_ms > due;
-        let resolving = Resolving { since_ms: at.now_ms, todo, done: BTreeMap::new(), begun: None };
+        let (since_ms, done) = (at.now_ms, BTreeMap::new());
+        let resolving = Resolving { since_ms, todo, current: None, done, begun: None };
         (refresh && !resolving.todo.is_empty()).then_some(resolving)
     }
 
     /// One turn of resolving; the records, already applied, once the last expression is resolved.
     pub(super) fn resolve_turn(&mut self, at: &Context<'_>) -> Vec<GroupRecord> {
         let Some(mut resolving) = self.resolving.take() else { return Vec::new() };
-        let (version, begun_ms) = *resolving.begun.get_or_insert((at.topics.version(), at.now_ms));
-        let mut budget = MATCHES_PER_TURN;
-        while let Some(pattern) = resolving.todo.pop_first() {
-            let mut topics = BTreeSet::new();
-            // It was compiled when its member subscribed; a log of Kafka's may have another one.
-            if let Ok(regex) = regex::compile(&pattern) {
-                for name in at.topics.names() {
-                    budget = budget.saturating_sub(1);
-                    if regex.is_match(name) {
-                        topics.insert(name.to_string());
-                    }
-                }
+        let now = at.topics.version();
+        let (version, begun_ms) = resolving.begun.get_or_insert((now, at.now_ms));
+        if *version != now {
+            // Where the topics change meanwhile one may be missed: version 0 has all resolved again.
+            *version = 0;
+        }
+        let (version, begun_ms) = (*version, *begun_ms);
+        let mut steps = STEPS_PER_TURN;
+        loop {
+            let current = resolving.current.take();
+            let next = || Some(Current::new(resolving.todo.pop_first()?, &mut steps));
+            let Some(mut current) = current.or_else(next) else { break };
+            if current.go_on(at, &mut steps) {
+                resolving.done.insert(current.pattern, current.topics);
+            } else {
+                resolving.current = Some(current);
             }
-            resolving.done.insert(pattern, topics);
-            if budget == 0 && !resolving.todo.is_empty() {
+            if steps == 0 && (resolving.current.is_some() || !resolving.todo.is_empty()) {
                 self.resolving = Some(resolving);
                 return Vec::new();
             }

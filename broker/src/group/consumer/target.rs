@@ -69,6 +69,14 @@ impl ConsumerGroup {
         epoch
     }
 
+    /// Whether it is too soon for another target.
+    pub(super) fn is_target_fresh(&self, at: &Context<'_>) -> bool {
+        let interval_ms = i64::from(at.config.assignment_interval_ms);
+        self.target_ms != 0
+            && interval_ms != 0
+            && at.now_ms < self.target_ms.saturating_add(interval_ms)
+    }
+
     /// The target's epoch and what it gives to the member that changes: computed anew when the
     /// group's epoch is newer, and the last time is not too short ago.
     pub(super) fn update_target(
@@ -78,11 +86,7 @@ impl ConsumerGroup {
         change: Change<'_>,
         records: &mut Vec<GroupRecord>,
     ) -> (i32, Partitions) {
-        let interval_ms = i64::from(at.config.assignment_interval_ms);
-        let too_soon = self.target_ms != 0
-            && interval_ms != 0
-            && at.now_ms < self.target_ms.saturating_add(interval_ms);
-        if self.target_epoch >= bumped.epoch || too_soon {
+        if self.target_epoch >= bumped.epoch || self.is_target_fresh(at) {
             return (self.target_epoch, self.target_of(change.after));
         }
         let homogeneous =

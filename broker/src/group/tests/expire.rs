@@ -136,6 +136,38 @@ fn offsets_of_deleted_topics_go_in_bounded_batches() {
     assert_eq!(bench.fetch("a", &[0], true), [(4, NONE)], "of another topic of that name");
 }
 
+/// A topic is deleted and made again, and the walk has not come to the group yet: what is
+/// committed by name since is of the new one.
+#[test]
+fn what_was_committed_since_a_topic_was_deleted_is_of_another() {
+    let mut bench = Bench::new();
+    bench.commit(8, commits("a", &[(0, 7), (1, 7)]));
+    let deleted = DeletedTopic { name: "a".to_owned(), id: uuid(1) };
+    bench.step(Event::TopicsDeleted(vec![deleted]));
+    bench.commit(8, commits("a", &[(0, 1)]));
+    bench.pass(1);
+    assert_eq!(bench.fetch("a", &[0, 1], true), [(1, NONE), (-1, NONE)]);
+    bench.restart();
+    assert_eq!(bench.fetch("a", &[0, 1], true), [(1, NONE), (-1, NONE)]);
+}
+
+#[test]
+fn rule_40_what_a_transaction_has_for_the_topic_made_again_stays() {
+    let mut bench = Bench::new();
+    bench.commit(8, commits("a", &[(0, 7)]));
+    let deleted = DeletedTopic { name: "a".to_owned(), id: uuid(1) };
+    let old = Committed { position: bench.groups.position, offset: 8, ..committed() };
+    bench.groups.offsets.commit(&Arc::from("g"), "a", 2, old, Some(1));
+    bench.step(Event::TopicsDeleted(vec![deleted]));
+    for at in [0, 1] {
+        let new = Committed { position: bench.groups.position + 1, offset: 2, ..committed() };
+        bench.groups.offsets.commit(&Arc::from("g"), "a", at, new, Some(1));
+    }
+    bench.pass(1);
+    bench.step(Event::EndTransaction { producer_id: 1, producer_epoch: 0, committed: true });
+    assert_eq!(bench.fetch("a", &[0, 1, 2], true), [(2, NONE), (2, NONE), (-1, NONE)]);
+}
+
 #[test]
 fn a_group_that_is_empty_and_has_nothing_goes() {
     let mut bench = Bench::new();

@@ -125,3 +125,46 @@ fn offsets_in_transactions_are_counted() {
     assert!(refused);
     assert!(bench.groups.bytes() <= bench.groups.config.memory_bytes_for_new());
 }
+
+#[test]
+fn a_partition_named_endlessly_is_not_told_endlessly() {
+    let mut bench = Bench::new();
+    let mut request = commits("a", &[(0, 7)]);
+    request.topics[0].partitions[0].committed_metadata = Some("m".repeat(4_096));
+    bench.commit(8, request);
+    assert_eq!(bench.fetch("a", &[0; 100], true), [(7, ErrorCode::None); 100]);
+    let to = bench.ticket();
+    let topic = OffsetFetchRequestTopics {
+        name: "a".to_owned(),
+        partition_indexes: vec![0; 100_000],
+        ..Default::default()
+    };
+    let group = OffsetFetchRequestGroup {
+        group_id: "g".to_owned(),
+        topics: Some(vec![topic]),
+        ..Default::default()
+    };
+    bench.step(Event::Fetch { to, version: 8, require_stable: false, group });
+    let told = bench.answers.remove(&to).expect("it is answered");
+    assert!(told.bytes() < 1_000);
+    let Response::Fetch(told) = told else { panic!("{told:?}") };
+    assert_eq!((told.error_code, told.topics.len()), (ErrorCode::UnknownServerError, 0));
+}
+
+#[test]
+fn long_ids_are_refused_and_none_is_given_out() {
+    let mut bench = Bench::new();
+    let long = "i".repeat(1_025);
+    assert_eq!(bench.join_error(asks(&long)), ErrorCode::InvalidRequest);
+    assert_eq!(bench.join_error(asks("").instance(&long)), ErrorCode::InvalidRequest);
+    // Clients with a long name are given ids that they can use.
+    let to = bench.ticket();
+    let client = Client { id: "\u{e9}".repeat(16_000), host: String::new() };
+    bench.step(Event::Join { to, client, version: 9, request: asks("").request });
+    let told = bench.joined(to);
+    assert_eq!(told.error_code, ErrorCode::MemberIdRequired);
+    let waits = bench.join(asks(&told.member_id));
+    assert!(bench.waits(waits));
+    let waits = bench.join(asks("").instance(&long[1..]));
+    assert!(bench.waits(waits));
+}

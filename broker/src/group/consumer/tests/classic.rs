@@ -201,6 +201,30 @@ fn rule_75_classic_members_that_do_not_sync_or_join_again_are_fenced() {
     assert_eq!(desk.classic_beat("c", 3), ErrorCode::UnknownMemberId);
 }
 
+/// The group may not become a classic one, and nobody is left who makes a target by heartbeats.
+#[test]
+fn rule_75_classic_members_that_are_left_get_what_is_free() {
+    let mut desk = Desk::new();
+    desk.config.migration_policy = MigrationPolicy::Upgrade;
+    desk.good(&join("m", &["a"]));
+    desk.joined(&classic("c", &["a"], &[]));
+    desk.good(&alive("m", 2));
+    desk.good(&owning("m", 2, desk.list(&[("a", &[0, 1])])));
+    desk.joined(&classic("c", &["a"], &[]));
+    assert_eq!(desk.synced("c", 3), Ok(named(&[("a", &[2, 3])])));
+    assert_eq!(desk.classic_beat("c", 3), ErrorCode::None);
+
+    desk.config.assignment_interval_ms = 1_000;
+    desk.good(&alive("m", -1));
+    assert_eq!(desk.classic_beat("c", 3), ErrorCode::None, "it is too soon for another target");
+    desk.now_ms += 1_000;
+    assert_eq!(desk.classic_beat("c", 3), ErrorCode::RebalanceInProgress);
+    desk.joined(&classic("c", &["a"], &[("a", &[2, 3])]));
+    assert_eq!(desk.synced("c", 4), Ok(named(&[("a", &[0, 1, 2, 3])])));
+    assert_eq!(desk.classic_beat("c", 4), ErrorCode::None);
+    assert_eq!(desk.group.state().name(), "Stable");
+}
+
 #[test]
 fn rule_75_a_member_may_change_its_protocol() {
     let mut desk = Desk::new();

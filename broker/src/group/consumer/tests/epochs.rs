@@ -205,3 +205,57 @@ fn rule_76_a_record_of_kafka_4_0_is_ended() {
     assert_eq!(kinds(&answer.records), ["-partitions"]);
     assert_eq!(desk.good(&request).assignment, None);
 }
+
+#[test]
+fn rule_75_members_that_fall_silent_together_go_together() {
+    let mut desk = Desk::new();
+    desk.read_back_steps = 1_000;
+    for number in 0..300 {
+        desk.good(&join(&format!("m{number}"), &["a"]));
+    }
+    desk.now_ms += 45_000;
+    let records = desk.timer();
+    assert_eq!(records.len(), 3 * 300 + 1, "an end for each, and one epoch");
+    assert!(desk.group.is_empty());
+    assert_eq!(desk.group.next_deadline_ms(), None);
+}
+
+#[test]
+fn rule_75_what_ends_of_members_a_batch_does_not_hold_waits_for_the_next() {
+    let mut desk = Desk::new();
+    desk.read_back_steps = 1_000;
+    for number in 0..300 {
+        desk.good(&join(&format!("m{number}"), &["a"]));
+    }
+    desk.now_ms += 45_000;
+    desk.config.batch_bytes_max = 20_000;
+    let mut turns = 0;
+    while desk.group.next_deadline_ms().is_some_and(|due_ms| due_ms <= desk.now_ms) {
+        let records = desk.timer();
+        assert!(super::super::heartbeat::batch_bytes(&records) <= 20_000);
+        turns += 1;
+    }
+    assert!((2..20).contains(&turns), "{turns}");
+    assert!(desk.group.is_empty());
+}
+
+#[test]
+fn rule_75_all_partitions_of_a_member_share_its_id() {
+    let mut desk = Desk::new();
+    let long = "m".repeat(1_025);
+    let refused = (ErrorCode::InvalidRequest, "MemberId can't be longer than 1024 bytes.");
+    let (code, message) = desk.bad(&join(&long, &["a"]));
+    assert_eq!((code, message.as_str()), refused);
+    let mut named = join("m", &["a"]);
+    named.instance_id = Some(long.clone());
+    assert_eq!(desk.bad(&named).1, "InstanceId can't be longer than 1024 bytes.");
+
+    desk.world.create("large", 2_000);
+    let before = desk.group.memory_bytes();
+    desk.good(&join(&long[1..], &["large"]));
+    let owners: Vec<_> = desk.group.owners.values().flat_map(|of| of.values()).collect();
+    assert_eq!(owners.len(), 2_000);
+    assert!(owners.iter().all(|id| std::sync::Arc::ptr_eq(id, owners[0])));
+    let bytes = desk.group.memory_bytes() - before;
+    assert!((2_000 * 40..2_000 * 100).contains(&bytes), "{bytes}");
+}
