@@ -206,11 +206,9 @@ impl Sweep {
         }
         let bound = time(self.p99_max_us);
         let _ = match self.knee {
-            Some(knee) => write!(
-                text,
-                "\nthe knee: {} msg/s with p99 within {bound}",
-                grouped(knee as u64)
-            ),
+            Some(knee) => {
+                write!(text, "\nthe knee: {} msg/s with p99 within {bound}", grouped(knee as u64))
+            }
             None => write!(text, "\nno rate was held with p99 within {bound}"),
         };
         if self.stopped {
