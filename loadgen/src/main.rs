@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ringlog_loadgen::options::{Common, ConsumeOptions, EndToEndOptions, ProduceOptions};
+use ringlog_loadgen::options::{
+    Common, ConsumeOptions, EndToEndOptions, MixOptions, ProduceOptions, SweepOptions,
+};
 use ringlog_loadgen::report::Report;
 use ringlog_loadgen::sink::Sink;
-use ringlog_loadgen::{Error, consume, end_to_end, produce};
+use ringlog_loadgen::{Error, consume, end_to_end, mix, produce, sweep};
 use serde::Serialize;
 
 /// Makes load for a Kafka-compatible broker, measures latency, and checks what it reads.
@@ -33,6 +35,10 @@ enum Workload {
     Consume(ConsumeOptions),
     /// Write and read at the same time, and measure how long messages take to arrive
     EndToEnd(EndToEndOptions),
+    /// Write and read in one run: producers, consumers at the tail, and readers of older data
+    Mix(MixOptions),
+    /// Write at rising rates until one is not held, or its latency passes a bound
+    Sweep(SweepOptions),
     /// Take in what `produce --bare` sends, to measure the client alone
     Sink {
         /// Where to listen
@@ -48,7 +54,9 @@ fn main() -> ExitCode {
     match Cli::parse().workload {
         Workload::Produce(options) => run(&options.common, || produce::run(&options)),
         Workload::Consume(options) => run(&options.common, || consume::run(&options)),
+        Workload::Mix(options) => run(&options.common, || mix::run(&options)),
         Workload::EndToEnd(options) => run(&options.common, || end_to_end::run(&options)),
+        Workload::Sweep(options) => find_knee(&options),
         Workload::Sink { listen, cpu } => take_in(listen, cpu),
     }
 }
@@ -59,11 +67,25 @@ fn run<Options: Serialize>(
 ) -> ExitCode {
     match pin(common).and_then(|()| workload()) {
         Ok(report) => {
-            println!("{}", if common.json { report.json() } else { report.text() });
-            if report.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            tell(if common.json { report.json() } else { report.text() }, report.is_success())
         }
         Err(error) => refuse(&error),
     }
+}
+
+fn find_knee(options: &SweepOptions) -> ExitCode {
+    let common = &options.produce.common;
+    match pin(common).and_then(|()| sweep::run(options)) {
+        Ok(sweep) => {
+            tell(if common.json { sweep.json() } else { sweep.text() }, sweep.is_success())
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn tell(text: String, is_success: bool) -> ExitCode {
+    println!("{text}");
+    if is_success { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn pin(common: &Common) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! schedule says, or as soon after as a slot is free. A connection that is lost is made again, and
 //! its flow goes on where it was; a run ends well only when every request was acknowledged.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -12,8 +13,11 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Registry, Token};
 use ringlog_wire::api;
 
+mod coordination;
 pub mod flow;
 pub mod frames;
+pub mod records;
+pub mod transactions;
 
 use crate::ack_log::AckLog;
 use crate::client::{Connection, SLICES_MAX};
@@ -21,17 +25,29 @@ use crate::cluster::{Cluster, PARTITIONS_DEFAULT};
 use crate::control::{self, Control};
 use crate::drive::{self, Engine, TICK};
 use crate::error::Error;
+use crate::hdr_log::{self, HdrLog};
+use crate::keys::Keys;
 use crate::lane::{self, Backoff};
-use crate::meter::WallClock;
-use crate::options::{Common, ProduceOptions, Producing};
+use crate::live::Row;
+use crate::meter::{Intended, Meter, WallClock};
+use crate::options::{Acks, Codec, Common, ProduceOptions, Producing};
 use crate::rate::Schedule;
-use crate::report::Report;
+use crate::report::{Commits, Report};
 use crate::tally::Tally;
-use flow::{Flow, Setup};
+use coordination::{Coordination, transactional_id};
+use flow::{Flow, Making, Setup};
 use frames::{Frame, Framing, Pattern};
+use records::{Maker, Order, Recipe};
+use transactions::{FEATURE_IMPLICIT, PRODUCE_IMPLICIT};
 
 /// How many writes one connection makes before the others get their turn.
 const WRITES_PER_TURN: usize = 16;
+/// How many different batches are prebuilt where they differ, at most, and of how many bytes
+/// together: what a processor's cache still holds.
+const PATTERNS_MAX: usize = 64;
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// The version of Produce from which batches may be compressed with zstd.
+const PRODUCE_ZSTD: i16 = 7;
 
 /// Runs `ringlog-loadgen produce`. An `Err` is a run that could not start; one that failed later
 /// says so in its report.
@@ -41,9 +57,13 @@ pub fn run(options: &ProduceOptions) -> Result<Report<ProduceOptions>, Error> {
     let registry = poll.registry().try_clone().map_err(|error| Error::io("poll", error))?;
     let run = Run { id: lane::run_id(), clock: WallClock::start() };
     let cluster = if options.bare { None } else { Some(Cluster::open(&options.common)?) };
+    let log = hdr_log::open(&options.common, &run.clock)?;
     let mut producer = Producer::open(&options.common, &options.producing, cluster, registry, run)?;
-    let result = drive::drive(&mut poll, &mut producer, options.common.progress);
-    Ok(producer.report(options.clone(), result.err()))
+    producer.log(&log);
+    let result = drive::drive(&mut poll, &mut producer, &options.common);
+    let mut report = producer.report(options.clone(), result.err());
+    report.finish(&log);
+    Ok(report)
 }
 
 /// What tells this run's messages from another's.
@@ -66,8 +86,12 @@ struct Lane {
     connection: Option<Connection>,
     flow: Flow,
     backoff: Backoff,
-    /// The place of its next request in the schedule of all.
+    /// Of a transactional producer.
+    coordination: Option<Coordination>,
+    /// The place of its next request in the schedule of all; of its next message when it lingers.
     next: u64,
+    /// When it sends next if it lingers, however few messages it has then.
+    ready_at: Instant,
     /// Requests begun before measuring.
     begun_before: u64,
 }
@@ -84,6 +108,8 @@ pub struct Producer {
     lanes: Vec<Lane>,
     /// What was counted.
     pub tally: Tally,
+    /// How long commits took.
+    pub commits: Meter,
     schedule: Option<Schedule>,
     due: u64,
     again: Vec<usize>,
@@ -91,6 +117,7 @@ pub struct Producer {
     stop_at: Option<Instant>,
     remaining: Option<u64>,
     stopping: bool,
+    is_closing: bool,
     look_at: Instant,
 }
 
@@ -113,18 +140,9 @@ impl Producer {
         let leaders: Vec<i32> = by_leader.keys().copied().collect();
         lane::check_connections(common.connections, leaders.len())?;
         let mut tally = Tally::default();
-        let framing = negotiate(common, options, &cluster, &leaders, &mut tally)?;
+        let framing = negotiate(common, options, &cluster, &leaders, run, &mut tally)?;
         let now = Instant::now();
-        let timestamp_ms = (run.clock.nanos(now) / 1_000_000) as i64;
-        let setup = Rc::new(Setup {
-            framing,
-            pattern: Pattern::new(options.batch_messages, options.message_bytes, timestamp_ms),
-            verify: common.verify,
-            stamped: options.is_stamped(common),
-            answered: options.acks.code() != 0 || cluster.is_none(),
-            idempotent: options.idempotent,
-            clock: run.clock,
-        });
+        let setup = Rc::new(setup(common, options, framing, run));
         if let Some(path) = &options.ack_log {
             tally.ack_log = Some(AckLog::open(path)?);
         }
@@ -137,6 +155,7 @@ impl Producer {
             setup,
             lanes: Vec::new(),
             tally,
+            commits: Meter::default(),
             schedule: None,
             due: 0,
             again: Vec::new(),
@@ -144,11 +163,25 @@ impl Producer {
             stop_at: None,
             remaining: common.messages,
             stopping: false,
+            is_closing: false,
             look_at: now,
         };
         producer.connect_all(&by_leader)?;
         producer.start();
         Ok(producer)
+    }
+
+    /// Its latencies go there.
+    pub fn log(&mut self, log: &Option<Rc<RefCell<HdrLog>>>) {
+        self.tally.meter.track = hdr_log::track(log, "produce");
+        if self.options.transactional.is_some() {
+            self.commits.track = hdr_log::track(log, "end-txn");
+        }
+    }
+
+    /// How many poll tokens it uses, from 0 on.
+    pub fn tokens(common: &Common, options: &Producing) -> usize {
+        common.connections * if options.transactional.is_some() { 2 } else { 1 }
     }
 
     fn connect_all(&mut self, by_leader: &BTreeMap<i32, Vec<i32>>) -> Result<(), Error> {
@@ -175,7 +208,9 @@ impl Producer {
                 connection: None,
                 flow,
                 backoff: Backoff::default(),
+                coordination: None,
                 next: index as u64,
+                ready_at: Instant::now(),
                 begun_before: 0,
             });
             self.connect(index)?;
@@ -189,7 +224,10 @@ impl Producer {
         let duration = self.common.duration.map(Duration::from_secs_f64);
         self.stop_at = duration.map(|duration| self.begin_at + duration);
         let requests = self.lanes.iter().map(|lane| lane.flow.next_messages() as f64);
-        let mean = requests.sum::<f64>() / self.lanes.len() as f64;
+        let mean = match self.options.linger_ms {
+            Some(_) => 1.0,
+            None => requests.sum::<f64>() / self.lanes.len() as f64,
+        };
         self.schedule = self.options.rate.map(|rate| Schedule::new(now, rate, mean));
         self.again = (0..self.lanes.len()).collect();
     }
@@ -216,21 +254,31 @@ impl Producer {
                 lane.leader
             )));
         }
-        if self.options.idempotent && lane.flow.identity.is_none() {
-            lane.flow.identity = Some(control.init_producer_id()?);
+        if self.options.is_idempotent() && lane.flow.identity.is_none() {
+            match self.options.transactional {
+                None => lane.flow.identity = Some(control.init_producer_id(None)?),
+                Some(requests) => self.enlist(index, requests)?,
+            }
         }
         let peer = control.peer().to_owned();
         let stream = control.into_stream();
-        lane.connection = Some(Connection::new(stream, &peer, &self.registry, token)?);
+        let connection = Connection::new(stream, &peer, &self.registry, token)?;
+        self.lanes[index].connection = Some(connection);
         Ok(())
     }
 
     /// The run's report.
-    pub fn report<O: serde::Serialize>(&self, options: O, failure: Option<Error>) -> Report<O> {
+    pub fn report<O: serde::Serialize>(&mut self, options: O, failure: Option<Error>) -> Report<O> {
         let retries = self.lanes.iter().map(|lane| lane.flow.retries).sum();
         let mut report = self.tally.report("produce", self.run.id, retries, options);
-        let begun: u64 = self.lanes.iter().map(|lane| lane.flow.begun()).sum();
+        let step = self.lanes.len() as u64;
+        let begun: u64 = self.lanes.iter().map(|lane| lane.next / step).sum();
         report.unsent = self.due.saturating_sub(begun);
+        if self.options.transactional.is_some() {
+            self.commits.end(Instant::now(), 0);
+            let (committed, latency) = (self.commits.measured.messages, self.commits.latency());
+            report.transactions = Some(Commits { committed, latency });
+        }
         let served = || self.lanes.iter().map(|lane| lane.flow.begun() - lane.begun_before);
         (report.served_least, report.served_most) = (served().min(), served().max());
         report.failure = failure.map(|error| error.to_string());
@@ -241,6 +289,7 @@ impl Producer {
     fn pump(&mut self, index: usize) -> Result<(), Error> {
         for _ in 0..WRITES_PER_TURN {
             self.fill(index);
+            self.coordinate(index);
             let lane = &mut self.lanes[index];
             let Some(connection) = &mut lane.connection else { return Ok(()) };
             if !lane.flow.has_queued() || !connection.is_writable() {
@@ -264,17 +313,17 @@ impl Producer {
 
     fn fill(&mut self, index: usize) {
         let now = self.tally.now;
-        let lane = &mut self.lanes[index];
-        while lane.flow.can_fill() && lane.connection.is_some() && !self.stopping {
-            let mut intended = now;
-            if let Some(schedule) = &self.schedule {
-                intended = schedule.at(lane.next);
-                if intended > now {
-                    return;
-                }
-                lane.next += self.common.connections as u64;
+        while !self.stopping
+            && self.lanes[index].connection.is_some()
+            && self.lanes[index].flow.can_fill()
+            && self.may_begin(index)
+            && let Some((intended, messages)) = self.next_due(index, now)
+        {
+            let lane = &mut self.lanes[index];
+            lane.flow.fill(intended, messages, now);
+            if let Some(coordination) = &mut lane.coordination {
+                coordination.transactions.begun();
             }
-            let messages = lane.flow.fill(intended, now);
             if let Some(remaining) = &mut self.remaining
                 && self.tally.meter.is_measuring()
             {
@@ -282,6 +331,31 @@ impl Producer {
                 self.stopping |= *remaining == 0;
             }
         }
+    }
+
+    /// What a connection is to send now, if anything, and when that was meant to be sent.
+    fn next_due(&mut self, index: usize, now: Instant) -> Option<(Intended, u64)> {
+        let step = self.lanes.len() as u64;
+        let lane = &mut self.lanes[index];
+        let room = lane.flow.next_messages();
+        let Some(schedule) = self.schedule else { return Some((Intended::at(now), room)) };
+        let first = schedule.at(lane.next);
+        let Some(linger) = self.options.linger() else {
+            lane.next += step * u64::from(first <= now);
+            return (first <= now).then_some((Intended::at(first), room));
+        };
+        // The places in the schedule from its own on, every `step`th, that have come.
+        let arrived = schedule.due(now).saturating_sub(lane.next).div_ceil(step);
+        let full = schedule.at(lane.next + (room - 1) * step);
+        lane.ready_at = full.min(first + linger);
+        if arrived < room && now < lane.ready_at || arrived == 0 {
+            return None;
+        }
+        let count = arrived.min(room);
+        lane.next += count * step;
+        let interval = schedule.at(lane.next) - first;
+        let intended = Intended { first, step: interval / count as u32, count: count as u32 };
+        Some((intended, count))
     }
 
     fn receive(&mut self, index: usize) -> Result<(), Error> {
@@ -368,6 +442,7 @@ impl Producer {
             if lane.backoff.is_over(now) {
                 self.mend(index)?;
             }
+            self.look_at_coordinator(index, now)?;
         }
         Ok(())
     }
@@ -375,18 +450,41 @@ impl Producer {
     /// Steps the connections whose requests have come due.
     fn pump_due(&mut self, schedule: Schedule, now: Instant) -> Result<Instant, Error> {
         let due = schedule.due(now);
+        let before = std::mem::replace(&mut self.due, due);
+        if self.options.linger_ms.is_some() {
+            return self.pump_ready(now);
+        }
         let connections = self.lanes.len() as u64;
-        for n in self.due.max(due.saturating_sub(connections))..due {
+        for n in before.max(due.saturating_sub(connections))..due {
             self.pump((n % connections) as usize)?;
         }
-        self.due = due;
         Ok(schedule.at(due))
+    }
+
+    /// Steps the connections that have lingered enough. One that has no room for another request
+    /// is stepped when an answer makes some.
+    fn pump_ready(&mut self, now: Instant) -> Result<Instant, Error> {
+        let mut next = now + TICK;
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].ready_at <= now {
+                self.pump(index)?;
+            }
+            let ready_at = self.lanes[index].ready_at;
+            if ready_at > now {
+                next = next.min(ready_at);
+            }
+        }
+        Ok(next)
     }
 }
 
 impl Engine for Producer {
     fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
         self.tally.now = Instant::now();
+        if let Some(index) = index.checked_sub(self.lanes.len()) {
+            self.coordinator_ready(index, readable, writable)?;
+            return self.pump(index);
+        }
         if writable && let Some(connection) = &mut self.lanes[index].connection {
             connection.set_writable();
         }
@@ -398,12 +496,18 @@ impl Engine for Producer {
     }
 
     fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
-        self.tally.now = now;
+        self.tally.tick(now);
+        self.commits.tick(now, 0);
         if !self.tally.meter.is_measuring() && now >= self.begin_at {
             self.tally.meter.begin(now);
+            self.commits.begin(now);
             self.lanes.iter_mut().for_each(|lane| lane.begun_before = lane.flow.begun());
         }
         self.stopping |= self.stop_at.is_some_and(|at| now >= at);
+        if self.stopping && !std::mem::replace(&mut self.is_closing, true) {
+            // The last transactions are to be committed, full or not.
+            self.again = (0..self.lanes.len()).collect();
+        }
         if now >= self.look_at {
             self.look(now)?;
         }
@@ -418,22 +522,67 @@ impl Engine for Producer {
     }
 
     fn is_finished(&self) -> bool {
-        self.stopping && self.lanes.iter().all(|lane| lane.flow.is_idle())
+        let is_open = |coordination: &Coordination| coordination.transactions.is_open();
+        let is_done =
+            |lane: &Lane| lane.flow.is_idle() && !lane.coordination.as_ref().is_some_and(is_open);
+        self.stopping && self.lanes.iter().all(is_done)
     }
 
-    fn progress(&mut self, seconds: f64) -> String {
-        self.tally.progress("produce", seconds)
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn progress(&mut self) -> Vec<Row> {
+        self.tally.row("produce").into_iter().collect()
     }
 }
 
-/// One request for each group of a leader's partitions.
-fn templates(setup: &Setup, partitions: &[i32], per_request: usize) -> Vec<Frame> {
-    let group = |group: &[i32]| {
-        let batches: Vec<(i32, &[u8])> =
-            group.iter().map(|partition| (*partition, setup.pattern.bytes())).collect();
-        setup.framing.frame(&batches)
+/// What the connections share.
+fn setup(common: &Common, options: &Producing, framing: Framing, run: Run) -> Setup {
+    let making = options.making(common);
+    let recipe = Recipe {
+        message_bytes: options.message_bytes,
+        keys: options.keys,
+        compression: options.compression.compression(),
+        clock: run.clock,
     };
-    partitions.chunks(per_request).map(group).collect()
+    let mut maker = Maker::new(recipe);
+    // Of fresh requests only the partitions are prebuilt.
+    let messages = if making == Making::Fresh { 1 } else { options.batch_messages as u64 };
+    let transactional = options.transactional.is_some();
+    let order = || Order { transactional, ..Order::plain(messages, Instant::now()) };
+    let mut pattern = || Pattern::new(maker.batch(&order()));
+    let mut patterns = vec![pattern()];
+    if options.keys != Keys::None && making != Making::Fresh {
+        let fit = PATTERN_BYTES_MAX / patterns[0].bytes().len();
+        patterns.resize_with(fit.clamp(1, PATTERNS_MAX), pattern);
+    }
+    Setup {
+        framing,
+        patterns,
+        batch_messages: options.batch_messages as u64,
+        maker: RefCell::new(maker),
+        making,
+        verify: common.verify,
+        answered: options.acks != Acks::None,
+        idempotent: options.is_idempotent(),
+        transactional: options.transactional.is_some(),
+        clock: run.clock,
+    }
+}
+
+/// One request for each group of a leader's partitions, and each pattern.
+fn templates(setup: &Setup, partitions: &[i32], per_request: usize) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for (number, pattern) in setup.patterns.iter().enumerate() {
+        for group in partitions.chunks(per_request) {
+            let batch = |partition: &i32| (*partition, pattern.bytes().to_vec());
+            let mut frame = setup.framing.frame(group.iter().map(batch).collect());
+            frame.parts.iter_mut().for_each(|part| part.pattern = number);
+            frames.push(frame);
+        }
+    }
+    frames
 }
 
 /// The version of Produce that every leader speaks.
@@ -442,13 +591,25 @@ fn negotiate(
     options: &Producing,
     cluster: &Option<Cluster>,
     leaders: &[i32],
+    run: Run,
     tally: &mut Tally,
 ) -> Result<Framing, Error> {
     let Some(cluster) = cluster else { return Ok(Framing::Bare) };
     let mut version = options.produce_version.unwrap_or(i16::MAX);
     for leader in leaders {
         let control: Control = cluster.connect(*leader)?;
-        version = control.versions().negotiate(&api::produce::API, Some(version))?;
+        let known = control.versions();
+        if options.transactional.is_some()
+            && known.feature("transaction.version") < FEATURE_IMPLICIT
+        {
+            version = version.min(PRODUCE_IMPLICIT - 1);
+        }
+        version = known.negotiate(&api::produce::API, Some(version))?;
+    }
+    if options.compression == Codec::Zstd && version < PRODUCE_ZSTD {
+        return Err(Error::Usage(format!(
+            "--compression zstd needs Produce v{PRODUCE_ZSTD}, this run speaks v{version}"
+        )));
     }
     tally.versions.insert(api::produce::API.name, version);
     Ok(Framing::Kafka {
@@ -457,5 +618,6 @@ fn negotiate(
         timeout_ms: (common.timeout * 1e3) as i32,
         topic: cluster.topic().to_owned(),
         topic_id: cluster.topic_id(),
+        transactional_id: options.transactional.map(|_| transactional_id(run.id, 0)),
     })
 }
