@@ -52,6 +52,20 @@ impl Verdict {
             == 0
     }
 
+    /// Adds what was found elsewhere.
+    pub fn add(&mut self, other: Verdict) {
+        self.verified += other.verified;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+        self.offset_gaps += other.offset_gaps;
+        self.acknowledged += other.acknowledged;
+        self.acknowledged_missing += other.acknowledged_missing;
+        self.streams += other.streams;
+        other.offenders.into_iter().for_each(|offender| self.offender(|| offender));
+    }
+
     /// Describes one more offender, if there is still room for it.
     pub fn offender(&mut self, describe: impl FnOnce() -> String) {
         if self.offenders.len() < OFFENDERS_MAX {

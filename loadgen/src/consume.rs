@@ -17,19 +17,23 @@ mod fetches;
 pub mod reader;
 
 use crate::ack_log::AckCheck;
-use crate::checker::Checker;
+use crate::checker::{Checker, Verdict};
 use crate::client::Connection;
 use crate::cluster::Cluster;
 use crate::control::CLIENT_ID;
 use crate::drive::{self, Engine, TICK};
 use crate::error::Error;
+use crate::hdr_log;
+use crate::interrupt;
 use crate::lane::{self, Backoff};
+use crate::live::Row;
+use crate::meter::{Intended, WallClock};
 use crate::options::{Common, ConsumeOptions, Consuming, From};
 use crate::produce::flow::Outcome;
-use crate::report::{Latency, Report};
+use crate::report::Report;
 use crate::tally::Tally;
 use fetches::{Lane, deal, request};
-use reader::{Checks, Reader, Taken};
+use reader::{Checks, Reader, Taken, Watch};
 
 /// Runs `ringlog-loadgen consume`. An `Err` is a run that could not start; one that failed later
 /// says so in its report.
@@ -38,12 +42,13 @@ pub fn run(options: &ConsumeOptions) -> Result<Report<ConsumeOptions>, Error> {
     let mut poll = Poll::new().map_err(|error| Error::io("poll", error))?;
     let registry = poll.registry().try_clone().map_err(|error| Error::io("poll", error))?;
     let cluster = Cluster::open(&options.common)?;
-    let mut checks = None;
-    if options.common.verify {
-        let acks = options.check_acks.as_deref().map(AckCheck::read).transpose()?;
-        checks = Some(Checks { checker: Checker::new(true), acks, latencies: None });
-    }
+    let mut acks = options.check_acks.as_deref().map(AckCheck::read).transpose()?;
+    let checks = |_| Checks { checker: Checker::new(true), acks: acks.take() };
+    let checked = if options.common.verify { options.consumers } else { 0 };
+    let watch = Watch::new((0..checked).map(checks).collect(), None);
     let plan = Plan {
+        name: "fetch",
+        consumers: options.consumers,
         connections: options.common.connections,
         from: options.from,
         to_end: options.common.duration.is_none() && options.common.messages.is_none(),
@@ -53,21 +58,28 @@ pub fn run(options: &ConsumeOptions) -> Result<Report<ConsumeOptions>, Error> {
         first_token: 0,
     };
     let mut consumer =
-        Consumer::open(&options.common, &options.consuming, plan, cluster, registry, checks)?;
-    let mut result = drive::drive(&mut poll, &mut consumer, options.common.progress);
-    if result.is_ok() && options.common.verify {
+        Consumer::open(&options.common, &options.consuming, plan, cluster, registry, watch)?;
+    let log = hdr_log::open(&options.common, &WallClock::start())?;
+    consumer.tally.meter.track = hdr_log::track(&log, "fetch");
+    let mut result = drive::drive(&mut poll, &mut consumer, &options.common);
+    if result.is_ok() && options.common.verify && !interrupt::was_asked() {
         result = consumer.check_count();
     }
     let mut report = consumer.tally.report("consume", 0, consumer.retries, options.clone());
     report.failure = result.err().map(|error| error.to_string());
     consumer.conclude(&mut report);
+    report.finish(&log);
     Ok(report)
 }
 
 /// How the topic is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How many connections read.
+    /// What the live view calls it.
+    pub name: &'static str,
+    /// How many consumers there are, each of which reads everything.
+    pub consumers: usize,
+    /// How many connections each of them has.
     pub connections: usize,
     /// Where they begin.
     pub from: From,
@@ -75,7 +87,7 @@ pub struct Plan {
     pub to_end: bool,
     /// Whether they begin again there.
     pub repeat: bool,
-    /// Whether no two of them may read the same partition.
+    /// Whether no two connections of a consumer may read the same partition.
     pub exclusive: bool,
     /// Whether nothing was produced yet, so that every producer is seen from its first message.
     pub fresh: bool,
@@ -96,7 +108,7 @@ pub struct Consumer {
     /// What was counted.
     pub tally: Tally,
     /// What is checked.
-    pub checks: Option<Checks>,
+    pub watch: Watch,
     /// Fetches made again after an error.
     pub retries: u64,
     begin_at: Instant,
@@ -114,7 +126,7 @@ impl Consumer {
         plan: Plan,
         cluster: Cluster,
         registry: Registry,
-        checks: Option<Checks>,
+        watch: Watch,
     ) -> Result<Consumer, Error> {
         let now = Instant::now();
         let mut consumer = Consumer {
@@ -126,7 +138,7 @@ impl Consumer {
             cluster,
             lanes: Vec::new(),
             tally: Tally::default(),
-            checks,
+            watch,
             retries: 0,
             begin_at: now,
             stop_at: None,
@@ -157,15 +169,22 @@ impl Consumer {
             let share = self.plan.connections / leaders
                 + usize::from(place < self.plan.connections % leaders);
             let exclusive = if self.plan.exclusive { share.min(readers.len()) } else { share };
-            for index in 0..exclusive {
-                self.lanes.push(deal(leader, &readers, index, exclusive, self.common.inflight));
+            for consumer in 0..self.plan.consumers {
+                let own = |reader: &Reader| Reader { consumer, ..reader.clone() };
+                let readers: Vec<Reader> = readers.iter().map(own).collect();
+                for index in 0..exclusive {
+                    self.lanes.push(deal(leader, &readers, index, exclusive, self.common.inflight));
+                }
             }
         }
-        if let Some(checks) = &mut self.checks
-            && !from_the_start
-            && !self.plan.fresh
-        {
-            checks.checker = Checker::new(false);
+        if self.plan.repeat && self.is_at_end() {
+            let topic = self.cluster.topic();
+            return Err(Error::Usage(format!("{topic} is empty: nothing to read repeatedly")));
+        }
+        if !from_the_start && !self.plan.fresh {
+            for checks in &mut self.watch.checks {
+                checks.checker = Checker::new(false);
+            }
         }
         Ok(())
     }
@@ -190,10 +209,7 @@ impl Consumer {
                 }
             };
             let end = (self.plan.to_end || self.plan.repeat).then_some(last);
-            if self.plan.repeat && start == last {
-                return Err(Error::Usage(format!("--repeat: partition {partition} is empty")));
-            }
-            Ok(Reader { partition, start, position: start, end })
+            Ok(Reader { consumer: 0, partition, start, position: start, end })
         };
         partitions.iter().map(reader).collect()
     }
@@ -243,23 +259,18 @@ impl Consumer {
 
     /// Moves what checking found into the report.
     pub fn conclude<O>(&mut self, report: &mut Report<O>) {
-        let Some(checks) = self.checks.take() else { return };
-        if let Some((_, latencies)) = &checks.latencies
-            && !latencies.is_empty()
-        {
-            report.end_to_end_latency = Some(Latency::of(latencies));
+        let mut sum: Option<Verdict> = None;
+        for checks in std::mem::take(&mut self.watch.checks) {
+            let mut acknowledged = Verdict::default();
+            // Of a run that was stopped the rest of what was acknowledged was not looked for.
+            if let Some(acks) = checks.acks.filter(|_| !report.stopped) {
+                acks.finish(&checks.checker, &mut acknowledged);
+            }
+            let sum = sum.get_or_insert_default();
+            sum.add(checks.checker.finish());
+            sum.add(acknowledged);
         }
-        let mut acknowledged = crate::checker::Verdict::default();
-        if let Some(acks) = checks.acks {
-            acks.finish(&checks.checker, &mut acknowledged);
-        }
-        let mut verdict = checks.checker.finish();
-        verdict.acknowledged = acknowledged.acknowledged;
-        verdict.acknowledged_missing = acknowledged.acknowledged_missing;
-        for offender in acknowledged.offenders {
-            verdict.offender(|| offender);
-        }
-        report.verification = Some(verdict);
+        report.verification = sum;
     }
 
     /// Asks again wherever nothing is asked, and writes what is to be written.
@@ -342,7 +353,7 @@ impl Consumer {
                 failed = data.error_code;
                 continue;
             }
-            sum.add(reader.take(data.records, self.tally.now, self.checks.as_mut()).map_err(
+            sum.add(reader.take(data.records, self.tally.now, &mut self.watch).map_err(
                 |error| {
                     let Reader { partition, position, .. } = reader;
                     Error::protocol(format!("partition {partition} offset {position}: {error}"))
@@ -353,7 +364,7 @@ impl Consumer {
             }
         }
         if sum.messages > 0 {
-            self.tally.answered(slot.sent, sum.messages, sum.bytes);
+            self.tally.answered(&Intended::at(slot.sent), sum.messages, sum.bytes);
             lane.backoff = Backoff::default();
         } else if sum.left > 0 {
             return Err(Error::Broker(format!(
@@ -469,7 +480,7 @@ impl Engine for Consumer {
     }
 
     fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
-        self.tally.now = now;
+        self.tally.tick(now);
         if !self.tally.meter.is_measuring() && now >= self.begin_at {
             self.tally.meter.begin(now);
         }
@@ -490,7 +501,11 @@ impl Engine for Consumer {
         self.stopping
     }
 
-    fn progress(&mut self, seconds: f64) -> String {
-        self.tally.progress("consume", seconds)
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn progress(&mut self) -> Vec<Row> {
+        self.tally.row(self.plan.name).into_iter().collect()
     }
 }

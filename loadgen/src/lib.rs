@@ -12,6 +12,7 @@
 use ringlog_wire::ErrorCode;
 
 pub mod ack_log;
+pub mod arrivals;
 pub mod checker;
 pub mod client;
 pub mod cluster;
@@ -20,8 +21,14 @@ pub mod control;
 pub mod drive;
 pub mod end_to_end;
 pub mod error;
+pub mod hdr_log;
+pub mod interrupt;
+pub mod keys;
 pub mod lane;
+pub mod live;
+pub mod machine;
 pub mod meter;
+pub mod mix;
 pub mod options;
 pub mod payload;
 pub mod produce;

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ringlog_loadgen::options::{Common, ConsumeOptions, EndToEndOptions, ProduceOptions};
+use ringlog_loadgen::options::{
+    Common, ConsumeOptions, EndToEndOptions, MixOptions, ProduceOptions,
+};
 use ringlog_loadgen::report::Report;
 use ringlog_loadgen::sink::Sink;
-use ringlog_loadgen::{Error, consume, end_to_end, produce};
+use ringlog_loadgen::{Error, consume, end_to_end, mix, produce};
 use serde::Serialize;
 
 /// Makes load for a Kafka-compatible broker, measures latency, and checks what it reads.
@@ -33,6 +35,8 @@ enum Workload {
     Consume(ConsumeOptions),
     /// Write and read at the same time, and measure how long messages take to arrive
     EndToEnd(EndToEndOptions),
+    /// Write and read in one run: producers, consumers at the tail, and readers of older data
+    Mix(MixOptions),
     /// Take in what `produce --bare` sends, to measure the client alone
     Sink {
         /// Where to listen
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     match Cli::parse().workload {
         Workload::Produce(options) => run(&options.common, || produce::run(&options)),
         Workload::Consume(options) => run(&options.common, || consume::run(&options)),
+        Workload::Mix(options) => run(&options.common, || mix::run(&options)),
         Workload::EndToEnd(options) => run(&options.common, || end_to_end::run(&options)),
         Workload::Sink { listen, cpu } => take_in(listen, cpu),
     }

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ringlog_wire::batch::Compression;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::payload::STAMP_BYTES;
+use crate::produce::flow::Making;
 
 /// More requests than this on one connection only measure the queue.
 pub const INFLIGHT_MAX: usize = 1024;
@@ -18,6 +21,9 @@ pub const IDEMPOTENT_INFLIGHT_MAX: usize = 5;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// What a request may hold: just below Kafka's `socket.request.max.bytes`.
 pub const REQUEST_BYTES_MAX: usize = 100_000_000;
+
+/// A minute: whoever waits longer does not measure latency.
+pub const LINGER_MS_MAX: f64 = 60_000.0;
 
 const _: () = assert!(CONNECTIONS_MAX < 1 << 16);
 
@@ -84,6 +90,35 @@ impl Serialize for From {
     }
 }
 
+/// `compression.type` of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// Not compressed.
+    None,
+    /// gzip, level 6.
+    Gzip,
+    /// snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard, level 3.
+    Zstd,
+}
+
+impl Codec {
+    /// As batches say it.
+    pub fn compression(self) -> Compression {
+        match self {
+            Codec::None => Compression::None,
+            Codec::Gzip => Compression::Gzip,
+            Codec::Snappy => Compression::Snappy,
+            Codec::Lz4 => Compression::Lz4,
+            Codec::Zstd => Compression::Zstd,
+        }
+    }
+}
+
 /// What every workload needs.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct Common {
@@ -126,9 +161,12 @@ pub struct Common {
     /// Print one JSON object instead of the report
     #[arg(long)]
     pub json: bool,
-    /// Show the live line even when stderr is not a terminal
+    /// Show what happens each second, also with --json and without a terminal
     #[arg(long)]
     pub progress: bool,
+    /// Write the latencies of each second there, as HdrHistogram's tools read them
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
 }
 
 /// What a producing workload needs.
@@ -152,6 +190,19 @@ pub struct Producing {
     /// Each connection is an idempotent producer: nothing is lost, repeated or reordered by retries
     #[arg(long)]
     pub idempotent: bool,
+    /// The messages' keys: none, uniform:COUNT, or zipf:COUNT[,EXPONENT]
+    #[arg(long, default_value = "none")]
+    pub keys: Keys,
+    /// How batches are compressed; their values are words then
+    #[arg(long, value_enum, default_value = "none")]
+    pub compression: Codec,
+    /// Make the records of each request anew, instead of sending requests that were built before
+    #[arg(long)]
+    pub fresh: bool,
+    /// Messages arrive one by one at --rate and wait so long for a full batch, as a producer's do;
+    /// latency counts from each message's arrival (needs --fresh)
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub linger_ms: Option<f64>,
     /// Append one line for each acknowledged request and partition (needs --verify)
     #[arg(long, value_name = "FILE")]
     pub ack_log: Option<PathBuf>,
@@ -211,6 +262,9 @@ pub struct ConsumeOptions {
     /// that the topic has when the run begins
     #[arg(long, default_value = "earliest")]
     pub from: From,
+    /// Consumers, each of which reads everything over --connections of its own
+    #[arg(long, default_value_t = 1)]
+    pub consumers: usize,
     /// Begin again at --from when the end is reached: a hot read for as long as --duration says
     #[arg(long)]
     pub repeat: bool,
@@ -238,6 +292,42 @@ pub struct EndToEndOptions {
     /// TCP connections that read  [default: as many as write, at most one for each partition]
     #[arg(long)]
     pub consumer_connections: Option<usize>,
+}
+
+/// `ringlog-loadgen mix`.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct MixOptions {
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub producing: Producing,
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub consuming: Consuming,
+    /// TCP connections that produce  [default: as --connections says]
+    #[arg(long)]
+    pub producers: Option<usize>,
+    /// Consumers at the tail, each of which reads everything
+    #[arg(long, default_value_t = 1)]
+    pub consumers: usize,
+    /// TCP connections of each consumer and reader  [default: one for each leader]
+    #[arg(long)]
+    pub consumer_connections: Option<usize>,
+    /// Readers of what the topic held before, each of which reads all of it again and again
+    /// [default: 1 with --readers-from]
+    #[arg(long)]
+    pub readers: Option<usize>,
+    /// Where these begin: earliest or an offset
+    #[arg(long, value_name = "FROM")]
+    pub readers_from: Option<From>,
+    /// Topic that these read, if it is another one
+    #[arg(long, value_name = "TOPIC")]
+    pub readers_topic: Option<String>,
 }
 
 impl Common {
@@ -268,9 +358,22 @@ impl Common {
 }
 
 impl Producing {
-    /// Whether every request differs from the one before it.
-    pub fn is_stamped(&self, common: &Common) -> bool {
-        common.verify || self.idempotent
+    /// How much of each request is made while the run goes on.
+    pub fn making(&self, common: &Common) -> Making {
+        // Stamps lie inside the values, and those of a compressed batch cannot be written over.
+        let is_remade = common.verify && self.compression != Codec::None;
+        if self.fresh || is_remade {
+            Making::Fresh
+        } else if common.verify || self.idempotent {
+            Making::Stamped
+        } else {
+            Making::Prebuilt
+        }
+    }
+
+    /// How long a message waits for its batch to become full.
+    pub fn linger(&self) -> Option<Duration> {
+        self.linger_ms.map(|millis| Duration::from_secs_f64(millis / 1e3))
     }
 
     fn check(&self, common: &Common, bare: bool) -> Result<(), Error> {
@@ -278,8 +381,9 @@ impl Producing {
         within("--message-bytes", self.message_bytes, bytes_min, REQUEST_BYTES_MAX)?;
         within("--batch-messages", self.batch_messages, 1, 1_000_000)?;
         within("--partitions-per-request", self.partitions_per_request, 1, 100_000)?;
-        let request_bytes =
-            (self.message_bytes + 32) * self.batch_messages * self.partitions_per_request;
+        let request_bytes = (self.message_bytes + self.keys.bytes() + 32)
+            * self.batch_messages
+            * self.partitions_per_request;
         if request_bytes > REQUEST_BYTES_MAX {
             return Err(Error::Usage(format!(
                 "--message-bytes × --batch-messages × --partitions-per-request: expected at most \
@@ -302,9 +406,37 @@ impl Producing {
         if self.ack_log.is_some() && (!common.verify || self.acks == Acks::None) {
             return Err(Error::Usage("--ack-log needs --verify and --acks 1 or all".into()));
         }
+        self.check_linger()?;
+        if bare && self.compression != Codec::None {
+            return Err(Error::Usage(
+                "--bare goes with no --compression: records are walked".into(),
+            ));
+        }
         if bare && (self.idempotent || common.verify || self.acks == Acks::None) {
             return Err(Error::Usage(
                 "--bare goes with neither --verify, --idempotent nor --acks 0".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Producing {
+    fn check_linger(&self) -> Result<(), Error> {
+        let Some(millis) = self.linger_ms else { return Ok(()) };
+        if !(0.0..=LINGER_MS_MAX).contains(&millis) {
+            return Err(Error::Usage(format!(
+                "--linger-ms: expected 0 to {LINGER_MS_MAX}, found {millis}"
+            )));
+        }
+        if !self.fresh {
+            return Err(Error::Usage(
+                "--linger-ms needs --fresh: prebuilt batches are always full".into(),
+            ));
+        }
+        if self.rate.is_none() {
+            return Err(Error::Usage(
+                "--linger-ms needs --rate: without one, batches are full at once".into(),
             ));
         }
         Ok(())
@@ -341,6 +473,10 @@ impl ConsumeOptions {
     pub fn check(&self) -> Result<(), Error> {
         self.common.check()?;
         self.consuming.check()?;
+        within("--consumers", self.consumers, 1, CONNECTIONS_MAX)?;
+        if self.check_acks.is_some() && self.consumers > 1 {
+            return Err(Error::Usage("--check-acks goes with one of --consumers".into()));
+        }
         if self.check_acks.is_some() && !self.common.verify {
             return Err(Error::Usage("--check-acks needs --verify".into()));
         }
@@ -368,6 +504,46 @@ impl EndToEndOptions {
             ));
         }
         bounded(&self.common)
+    }
+}
+
+impl MixOptions {
+    /// Whether the options make sense together.
+    pub fn check(&self) -> Result<(), Error> {
+        let usage = |text: &str| Err(Error::Usage(text.into()));
+        self.common.check()?;
+        self.producing.check(&self.common, false)?;
+        self.consuming.check()?;
+        within("--producers", self.producers.unwrap_or(1), 1, CONNECTIONS_MAX)?;
+        within("--consumers", self.consumers, 0, CONNECTIONS_MAX)?;
+        within("--readers", self.readers(), 0, CONNECTIONS_MAX)?;
+        within(
+            "--consumer-connections",
+            self.consumer_connections.unwrap_or(1),
+            1,
+            CONNECTIONS_MAX,
+        )?;
+        if self.readers_from == Some(From::Latest) {
+            return usage("--readers-from: expected earliest or an offset: readers catch up");
+        }
+        if self.readers() == 0 && (self.readers_from.is_some() || self.readers_topic.is_some()) {
+            return usage("--readers-from and --readers-topic need --readers of at least 1");
+        }
+        if self.consumers > 0 && self.producing.acks == Acks::None {
+            return usage(
+                "mix with --consumers needs --acks 1 or all: it reads until all that was                  acknowledged has arrived",
+            );
+        }
+        if self.consumers == 0 && self.common.verify {
+            return usage("--verify needs --consumers: it checks what these read");
+        }
+        bounded(&self.common)
+    }
+
+    /// How many readers there are.
+    pub fn readers(&self) -> usize {
+        let is_asked = self.readers_from.is_some() || self.readers_topic.is_some();
+        self.readers.unwrap_or(usize::from(is_asked))
     }
 }
 

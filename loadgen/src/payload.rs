@@ -120,6 +120,33 @@ pub fn fill(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
+/// Text to fill messages with: words of a small vocabulary, which codecs make smaller.
+pub fn words(bytes: usize) -> Vec<u8> {
+    const SYLLABLES: [&str; 16] = [
+        "ka", "lo", "mi", "ten", "ra", "sil", "vo", "der", "um", "pra", "eth", "nor", "is", "ga",
+        "quin", "be",
+    ];
+    let random = fill(bytes);
+    let mut text = Vec::with_capacity(bytes + 16);
+    for pair in random.chunks(2) {
+        let [first, rest @ ..] = pair else { continue };
+        text.extend_from_slice(SYLLABLES[usize::from(first & 15)].as_bytes());
+        text.extend_from_slice(SYLLABLES[usize::from(first >> 4)].as_bytes());
+        // Half of the words have a third syllable, one of four.
+        if let [second] = rest
+            && second & 4 == 0
+        {
+            text.extend_from_slice(SYLLABLES[usize::from(second & 3)].as_bytes());
+        }
+        text.push(b' ');
+        if text.len() >= bytes {
+            break;
+        }
+    }
+    text.truncate(bytes);
+    text
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut raw = [0; 4];
     raw.copy_from_slice(&bytes[at..at + 4]);

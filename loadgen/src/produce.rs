@@ -4,6 +4,7 @@
 //! schedule says, or as soon after as a slot is free. A connection that is lost is made again, and
 //! its flow goes on where it was; a run ends well only when every request was acknowledged.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use ringlog_wire::api;
 
 pub mod flow;
 pub mod frames;
+pub mod records;
 
 use crate::ack_log::AckLog;
 use crate::client::{Connection, SLICES_MAX};
@@ -21,17 +23,25 @@ use crate::cluster::{Cluster, PARTITIONS_DEFAULT};
 use crate::control::{self, Control};
 use crate::drive::{self, Engine, TICK};
 use crate::error::Error;
+use crate::hdr_log;
+use crate::keys::Keys;
 use crate::lane::{self, Backoff};
-use crate::meter::WallClock;
-use crate::options::{Common, ProduceOptions, Producing};
+use crate::live::Row;
+use crate::meter::{Intended, WallClock};
+use crate::options::{Acks, Common, ProduceOptions, Producing};
 use crate::rate::Schedule;
 use crate::report::Report;
 use crate::tally::Tally;
-use flow::{Flow, Setup};
+use flow::{Flow, Making, Setup};
 use frames::{Frame, Framing, Pattern};
+use records::{Maker, Order, Recipe};
 
 /// How many writes one connection makes before the others get their turn.
 const WRITES_PER_TURN: usize = 16;
+/// How many different batches are prebuilt where they differ, at most, and of how many bytes
+/// together: what a processor's cache still holds.
+const PATTERNS_MAX: usize = 64;
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Runs `ringlog-loadgen produce`. An `Err` is a run that could not start; one that failed later
 /// says so in its report.
@@ -41,9 +51,13 @@ pub fn run(options: &ProduceOptions) -> Result<Report<ProduceOptions>, Error> {
     let registry = poll.registry().try_clone().map_err(|error| Error::io("poll", error))?;
     let run = Run { id: lane::run_id(), clock: WallClock::start() };
     let cluster = if options.bare { None } else { Some(Cluster::open(&options.common)?) };
+    let log = hdr_log::open(&options.common, &run.clock)?;
     let mut producer = Producer::open(&options.common, &options.producing, cluster, registry, run)?;
-    let result = drive::drive(&mut poll, &mut producer, options.common.progress);
-    Ok(producer.report(options.clone(), result.err()))
+    producer.tally.meter.track = hdr_log::track(&log, "produce");
+    let result = drive::drive(&mut poll, &mut producer, &options.common);
+    let mut report = producer.report(options.clone(), result.err());
+    report.finish(&log);
+    Ok(report)
 }
 
 /// What tells this run's messages from another's.
@@ -66,8 +80,10 @@ struct Lane {
     connection: Option<Connection>,
     flow: Flow,
     backoff: Backoff,
-    /// The place of its next request in the schedule of all.
+    /// The place of its next request in the schedule of all; of its next message when it lingers.
     next: u64,
+    /// When it sends next if it lingers, however few messages it has then.
+    ready_at: Instant,
     /// Requests begun before measuring.
     begun_before: u64,
 }
@@ -115,16 +131,7 @@ impl Producer {
         let mut tally = Tally::default();
         let framing = negotiate(common, options, &cluster, &leaders, &mut tally)?;
         let now = Instant::now();
-        let timestamp_ms = (run.clock.nanos(now) / 1_000_000) as i64;
-        let setup = Rc::new(Setup {
-            framing,
-            pattern: Pattern::new(options.batch_messages, options.message_bytes, timestamp_ms),
-            verify: common.verify,
-            stamped: options.is_stamped(common),
-            answered: options.acks.code() != 0 || cluster.is_none(),
-            idempotent: options.idempotent,
-            clock: run.clock,
-        });
+        let setup = Rc::new(setup(common, options, framing, run));
         if let Some(path) = &options.ack_log {
             tally.ack_log = Some(AckLog::open(path)?);
         }
@@ -149,6 +156,11 @@ impl Producer {
         producer.connect_all(&by_leader)?;
         producer.start();
         Ok(producer)
+    }
+
+    /// How many poll tokens it uses, from 0 on.
+    pub fn tokens(common: &Common, _options: &Producing) -> usize {
+        common.connections
     }
 
     fn connect_all(&mut self, by_leader: &BTreeMap<i32, Vec<i32>>) -> Result<(), Error> {
@@ -176,6 +188,7 @@ impl Producer {
                 flow,
                 backoff: Backoff::default(),
                 next: index as u64,
+                ready_at: Instant::now(),
                 begun_before: 0,
             });
             self.connect(index)?;
@@ -189,7 +202,10 @@ impl Producer {
         let duration = self.common.duration.map(Duration::from_secs_f64);
         self.stop_at = duration.map(|duration| self.begin_at + duration);
         let requests = self.lanes.iter().map(|lane| lane.flow.next_messages() as f64);
-        let mean = requests.sum::<f64>() / self.lanes.len() as f64;
+        let mean = match self.options.linger_ms {
+            Some(_) => 1.0,
+            None => requests.sum::<f64>() / self.lanes.len() as f64,
+        };
         self.schedule = self.options.rate.map(|rate| Schedule::new(now, rate, mean));
         self.again = (0..self.lanes.len()).collect();
     }
@@ -226,10 +242,11 @@ impl Producer {
     }
 
     /// The run's report.
-    pub fn report<O: serde::Serialize>(&self, options: O, failure: Option<Error>) -> Report<O> {
+    pub fn report<O: serde::Serialize>(&mut self, options: O, failure: Option<Error>) -> Report<O> {
         let retries = self.lanes.iter().map(|lane| lane.flow.retries).sum();
         let mut report = self.tally.report("produce", self.run.id, retries, options);
-        let begun: u64 = self.lanes.iter().map(|lane| lane.flow.begun()).sum();
+        let step = self.lanes.len() as u64;
+        let begun: u64 = self.lanes.iter().map(|lane| lane.next / step).sum();
         report.unsent = self.due.saturating_sub(begun);
         let served = || self.lanes.iter().map(|lane| lane.flow.begun() - lane.begun_before);
         (report.served_least, report.served_most) = (served().min(), served().max());
@@ -264,17 +281,12 @@ impl Producer {
 
     fn fill(&mut self, index: usize) {
         let now = self.tally.now;
-        let lane = &mut self.lanes[index];
-        while lane.flow.can_fill() && lane.connection.is_some() && !self.stopping {
-            let mut intended = now;
-            if let Some(schedule) = &self.schedule {
-                intended = schedule.at(lane.next);
-                if intended > now {
-                    return;
-                }
-                lane.next += self.common.connections as u64;
-            }
-            let messages = lane.flow.fill(intended, now);
+        while !self.stopping
+            && self.lanes[index].connection.is_some()
+            && self.lanes[index].flow.can_fill()
+            && let Some((intended, messages)) = self.next_due(index, now)
+        {
+            self.lanes[index].flow.fill(intended, messages, now);
             if let Some(remaining) = &mut self.remaining
                 && self.tally.meter.is_measuring()
             {
@@ -282,6 +294,31 @@ impl Producer {
                 self.stopping |= *remaining == 0;
             }
         }
+    }
+
+    /// What a connection is to send now, if anything, and when that was meant to be sent.
+    fn next_due(&mut self, index: usize, now: Instant) -> Option<(Intended, u64)> {
+        let step = self.lanes.len() as u64;
+        let lane = &mut self.lanes[index];
+        let room = lane.flow.next_messages();
+        let Some(schedule) = self.schedule else { return Some((Intended::at(now), room)) };
+        let first = schedule.at(lane.next);
+        let Some(linger) = self.options.linger() else {
+            lane.next += step * u64::from(first <= now);
+            return (first <= now).then_some((Intended::at(first), room));
+        };
+        // The places in the schedule from its own on, every `step`th, that have come.
+        let arrived = schedule.due(now).saturating_sub(lane.next).div_ceil(step);
+        let full = schedule.at(lane.next + (room - 1) * step);
+        lane.ready_at = full.min(first + linger);
+        if arrived < room && now < lane.ready_at || arrived == 0 {
+            return None;
+        }
+        let count = arrived.min(room);
+        lane.next += count * step;
+        let interval = schedule.at(lane.next) - first;
+        let intended = Intended { first, step: interval / count as u32, count: count as u32 };
+        Some((intended, count))
     }
 
     fn receive(&mut self, index: usize) -> Result<(), Error> {
@@ -375,12 +412,31 @@ impl Producer {
     /// Steps the connections whose requests have come due.
     fn pump_due(&mut self, schedule: Schedule, now: Instant) -> Result<Instant, Error> {
         let due = schedule.due(now);
+        let before = std::mem::replace(&mut self.due, due);
+        if self.options.linger_ms.is_some() {
+            return self.pump_ready(now);
+        }
         let connections = self.lanes.len() as u64;
-        for n in self.due.max(due.saturating_sub(connections))..due {
+        for n in before.max(due.saturating_sub(connections))..due {
             self.pump((n % connections) as usize)?;
         }
-        self.due = due;
         Ok(schedule.at(due))
+    }
+
+    /// Steps the connections that have lingered enough. One that has no room for another request
+    /// is stepped when an answer makes some.
+    fn pump_ready(&mut self, now: Instant) -> Result<Instant, Error> {
+        let mut next = now + TICK;
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].ready_at <= now {
+                self.pump(index)?;
+            }
+            let ready_at = self.lanes[index].ready_at;
+            if ready_at > now {
+                next = next.min(ready_at);
+            }
+        }
+        Ok(next)
     }
 }
 
@@ -398,7 +454,7 @@ impl Engine for Producer {
     }
 
     fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
-        self.tally.now = now;
+        self.tally.tick(now);
         if !self.tally.meter.is_measuring() && now >= self.begin_at {
             self.tally.meter.begin(now);
             self.lanes.iter_mut().for_each(|lane| lane.begun_before = lane.flow.begun());
@@ -421,19 +477,59 @@ impl Engine for Producer {
         self.stopping && self.lanes.iter().all(|lane| lane.flow.is_idle())
     }
 
-    fn progress(&mut self, seconds: f64) -> String {
-        self.tally.progress("produce", seconds)
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn progress(&mut self) -> Vec<Row> {
+        self.tally.row("produce").into_iter().collect()
     }
 }
 
-/// One request for each group of a leader's partitions.
-fn templates(setup: &Setup, partitions: &[i32], per_request: usize) -> Vec<Frame> {
-    let group = |group: &[i32]| {
-        let batches: Vec<(i32, &[u8])> =
-            group.iter().map(|partition| (*partition, setup.pattern.bytes())).collect();
-        setup.framing.frame(&batches)
+/// What the connections share.
+fn setup(common: &Common, options: &Producing, framing: Framing, run: Run) -> Setup {
+    let making = options.making(common);
+    let recipe = Recipe {
+        message_bytes: options.message_bytes,
+        keys: options.keys,
+        compression: options.compression.compression(),
+        clock: run.clock,
     };
-    partitions.chunks(per_request).map(group).collect()
+    let mut maker = Maker::new(recipe);
+    // Of fresh requests only the partitions are prebuilt.
+    let messages = if making == Making::Fresh { 1 } else { options.batch_messages as u64 };
+    let mut pattern = || Pattern::new(maker.batch(&Order::plain(messages, Instant::now())));
+    let mut patterns = vec![pattern()];
+    if options.keys != Keys::None && making != Making::Fresh {
+        let fit = PATTERN_BYTES_MAX / patterns[0].bytes().len();
+        patterns.resize_with(fit.clamp(1, PATTERNS_MAX), pattern);
+    }
+    Setup {
+        framing,
+        patterns,
+        batch_messages: options.batch_messages as u64,
+        maker: RefCell::new(maker),
+        making,
+        verify: common.verify,
+        answered: options.acks != Acks::None,
+        idempotent: options.idempotent,
+        transactional: false,
+        clock: run.clock,
+    }
+}
+
+/// One request for each group of a leader's partitions, and each pattern.
+fn templates(setup: &Setup, partitions: &[i32], per_request: usize) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for (number, pattern) in setup.patterns.iter().enumerate() {
+        for group in partitions.chunks(per_request) {
+            let batch = |partition: &i32| (*partition, pattern.bytes().to_vec());
+            let mut frame = setup.framing.frame(group.iter().map(batch).collect());
+            frame.parts.iter_mut().for_each(|part| part.pattern = number);
+            frames.push(frame);
+        }
+    }
+    frames
 }
 
 /// The version of Produce that every leader speaks.
@@ -457,5 +553,6 @@ fn negotiate(
         timeout_ms: (common.timeout * 1e3) as i32,
         topic: cluster.topic().to_owned(),
         topic_id: cluster.topic_id(),
+        transactional_id: None,
     })
 }

@@ -1,12 +1,22 @@
 //! What a run found, for people and as one JSON object.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::checker::Verdict;
+use crate::hdr_log::HdrLog;
+use crate::machine::{Build, Host};
+use crate::meter::{Count, Meter, Second};
+
+/// Points of the curve for each factor of ten of what lies beyond.
+const POINTS_PER_DECADE: i32 = 12;
+/// Up to 99.999 %.
+const DECADES: i32 = 5;
 
 /// Percentiles of one kind of latency, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -27,6 +37,9 @@ pub struct Latency {
     pub p9999_us: f64,
     /// All were at most this.
     pub max_us: f64,
+    /// The curve: percentile and latency. The points are even on a scale of what lies beyond, from
+    /// 0 to 99.999.
+    pub percentiles: Vec<(f64, f64)>,
 }
 
 impl Latency {
@@ -42,10 +55,15 @@ impl Latency {
             p999_us: at(0.999),
             p9999_us: at(0.9999),
             max_us: histogram.max() as f64 / 1e3,
+            percentiles: (0..=DECADES * POINTS_PER_DECADE)
+                .map(|place| 1.0 - 10_f64.powf(-f64::from(place) / f64::from(POINTS_PER_DECADE)))
+                .map(|quantile| ((quantile * 1e7).round() / 1e5, at(quantile)))
+                .collect(),
         }
     }
 
-    fn line(&self, name: &str) -> String {
+    /// The percentiles in one line.
+    pub fn line(&self, name: &str) -> String {
         let Latency { p50_us, p90_us, p99_us, p999_us, p9999_us, max_us, .. } = self;
         format!(
             "{name}: p50 {}  p90 {}  p99 {}  p99.9 {}  p99.99 {}  max {}",
@@ -59,10 +77,64 @@ impl Latency {
     }
 }
 
+/// What one kind of work of a mixed run found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Side {
+    /// Messages answered while measuring.
+    pub messages: u64,
+    /// Requests answered while measuring; end to end: batches that arrived.
+    pub requests: u64,
+    /// Bytes of their record batches.
+    pub bytes: u64,
+    /// Seconds measured.
+    pub seconds: f64,
+    /// Messages a second.
+    pub messages_per_second: f64,
+    /// Millions of bytes of record batches a second.
+    pub megabytes_per_second: f64,
+    /// `None` when nothing was answered.
+    pub latency: Option<Latency>,
+    /// What happened in each second that was measured.
+    pub series: Vec<Second>,
+}
+
+impl Side {
+    /// What a meter has counted in the seconds that have ended.
+    pub fn of(meter: &Meter) -> Side {
+        let seconds = meter.seconds();
+        let Count { messages, requests, bytes } = meter.measured;
+        let rate = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
+        Side {
+            messages,
+            requests,
+            bytes,
+            seconds,
+            messages_per_second: rate(messages as f64),
+            megabytes_per_second: rate(bytes as f64 / 1e6),
+            latency: meter.latency(),
+            series: meter.series().to_vec(),
+        }
+    }
+
+    fn lines(&self, name: &str) -> String {
+        let mut text = format!(
+            "{name}: {} messages in {:.2} s: {} msg/s, {:.1} MB/s",
+            grouped(self.messages),
+            self.seconds,
+            grouped(self.messages_per_second as u64),
+            self.megabytes_per_second
+        );
+        if let Some(latency) = &self.latency {
+            let _ = write!(text, "\n{}", latency.line(&format!("{name} latency")));
+        }
+        text
+    }
+}
+
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report<Options> {
-    /// `produce`, `consume` or `end-to-end`.
+    /// `produce`, `consume`, `end-to-end` or `mix`.
     pub workload: &'static str,
     /// The run's id, as stamps and the log of acknowledgements carry it.
     pub run: String,
@@ -82,6 +154,8 @@ pub struct Report<Options> {
     pub latency: Option<Latency>,
     /// From the send to the arrival at the consumer.
     pub end_to_end_latency: Option<Latency>,
+    /// What happened in each second that was measured.
+    pub series: Vec<Second>,
     /// Messages acknowledged (or read) in all, the warm-up included.
     pub messages_total: u64,
     /// CPU seconds of this thread while measuring.
@@ -100,10 +174,28 @@ pub struct Report<Options> {
     pub errors: BTreeMap<String, u64>,
     /// What checking found.
     pub verification: Option<Verdict>,
+    /// Of a mixed run: what producing found. The figures above are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub produce: Option<Side>,
+    /// Of a mixed run: what reading at the tail found, all consumers together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Side>,
+    /// Of a mixed run: from the producer to each consumer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_to_end: Option<Side>,
+    /// Of a mixed run: what reading older data found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<Side>,
     /// Versions of the APIs that were used.
     pub versions: BTreeMap<&'static str, i16>,
+    /// Whether Ctrl-C ended the run early.
+    pub stopped: bool,
     /// Why the run failed, when it did.
     pub failure: Option<String>,
+    /// Where it ran.
+    pub host: Host,
+    /// What ran.
+    pub loadgen: Build,
     /// The options of the run.
     pub options: Options,
 }
@@ -112,6 +204,12 @@ impl<Options: Serialize> Report<Options> {
     /// Whether the run did what it was asked to, and all that was checked was right.
     pub fn is_success(&self) -> bool {
         self.failure.is_none() && self.verification.as_ref().is_none_or(Verdict::is_clean)
+    }
+
+    /// The log's failure is the run's, when that has none of its own.
+    pub fn finish(&mut self, log: &Option<Rc<RefCell<HdrLog>>>) {
+        let failed = log.as_ref().and_then(|log| log.borrow_mut().finish().err());
+        self.failure = self.failure.take().or_else(|| failed.map(|error| error.to_string()));
     }
 
     /// One JSON object on one line.
@@ -142,6 +240,10 @@ impl<Options: Serialize> Report<Options> {
         if let Some(latency) = &self.end_to_end_latency {
             let _ = write!(text, "\n{}", latency.line("end-to-end latency"));
         }
+        let sides = [("fetch", &self.fetch), ("catch-up", &self.catch_up)];
+        for (name, side) in sides.iter().filter_map(|(name, side)| Some((name, side.as_ref()?))) {
+            let _ = write!(text, "\n{}", side.lines(name));
+        }
         if self.reconnections + self.retries > 0 || !self.errors.is_empty() {
             let _ = write!(
                 text,
@@ -161,6 +263,9 @@ impl<Options: Serialize> Report<Options> {
         }
         if let Some(verdict) = &self.verification {
             let _ = write!(text, "\n{}", verdict.lines());
+        }
+        if self.stopped {
+            text += "\nstopped early";
         }
         if let Some(failure) = &self.failure {
             let _ = write!(text, "\nfailed: {failure}");
@@ -213,6 +318,7 @@ mod tests {
             megabytes_per_second: 125.0,
             latency: Some(Latency::of(&latencies)),
             end_to_end_latency: None,
+            series: vec![Second { t: 1.0, messages: 617_283, ..Second::default() }],
             messages_total: 2_000_000,
             cpu_seconds: 0.05,
             reconnections: 1,
@@ -222,8 +328,15 @@ mod tests {
             unsent: 0,
             errors: BTreeMap::from([("NOT_LEADER_OR_FOLLOWER".to_owned(), 3)]),
             verification: None,
+            produce: None,
+            fetch: None,
+            end_to_end: None,
+            catch_up: None,
             versions: BTreeMap::from([("Produce", 13)]),
+            stopped: false,
             failure: None,
+            host: Host::here(),
+            loadgen: crate::machine::BUILD,
             options: Vec::new(),
         }
     }
@@ -246,12 +359,26 @@ reconnections 1, requests sent again 3
         assert_eq!(json["messages"], 1_234_567);
         assert_eq!(json["errors"]["NOT_LEADER_OR_FOLLOWER"], 3);
         assert!((json["latency"]["p50_us"].as_f64().unwrap() - 5_000.0).abs() < 50.0);
+        assert_eq!(json["series"][0]["messages"], 617_283);
+        assert_eq!(json["host"]["cores"], Host::here().cores);
+        assert_eq!(json["loadgen"]["version"], env!("CARGO_PKG_VERSION"));
         assert!(report.is_success());
         report.verification = Some(Verdict { verified: 5, lost: 1, ..Verdict::default() });
         assert!(!report.is_success());
         report.verification = None;
         report.failure = Some("no answer".into());
         assert!(!report.is_success());
+    }
+
+    #[test]
+    fn the_curve_rises_from_the_smallest_to_the_last_but_one_in_a_hundred_thousand() {
+        let latency = report().latency.unwrap();
+        let curve = latency.percentiles;
+        assert_eq!(curve.len(), 61);
+        assert_eq!((curve[0].0, curve[12].0, curve[24].0, curve[60].0), (0.0, 90.0, 99.0, 99.999));
+        assert_eq!((curve[12].1, curve[24].1), (latency.p90_us, latency.p99_us));
+        assert!(curve[0].1 < 2.0 && curve[60].1 == latency.max_us, "{curve:?}");
+        assert!(curve.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1));
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! What a run counts, whatever its workload, and how that becomes its report.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 use ringlog_wire::ErrorCode;
 use serde::Serialize;
 
 use crate::ack_log::{AckLog, Acknowledged};
+use crate::arrivals::Arrivals;
 use crate::error::Error;
-use crate::meter::Meter;
+use crate::interrupt;
+use crate::live::Row;
+use crate::machine::{self, Host};
+use crate::meter::{Intended, Meter};
 use crate::produce::flow::Outcome;
-use crate::report::{Report, grouped, time};
+use crate::report::{Report, Side};
 
 /// Counts of one engine.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct Tally {
     pub last_error: Option<String>,
     /// Where acknowledgements are kept.
     pub ack_log: Option<AckLog>,
+    /// Where this process's consumers meet its producers.
+    pub arrivals: Option<Rc<RefCell<Arrivals>>>,
     /// The offset after the last acknowledged batch of each partition.
     pub ends: Vec<i64>,
 }
@@ -43,6 +51,7 @@ impl Default for Tally {
             versions: BTreeMap::new(),
             last_error: None,
             ack_log: None,
+            arrivals: None,
             ends: Vec::new(),
         }
     }
@@ -66,28 +75,38 @@ impl Tally {
         Error::Broker(format!("{what} within {seconds} s; last: {last}"))
     }
 
-    /// The live line.
-    pub fn progress(&mut self, name: &str, seconds: f64) -> String {
-        let (count, p99_us) = self.meter.take_interval();
-        let warming = if self.meter.is_measuring() { "" } else { " (warm-up)" };
-        let errors: u64 = self.errors.values().sum();
-        let errors = if errors > 0 { format!("  errors {errors}") } else { String::new() };
-        format!(
-            "{name}{warming}: {} msg/s  {:.1} MB/s  p99 {}{errors}",
-            grouped((count.messages as f64 / seconds) as u64),
-            count.bytes as f64 / 1e6 / seconds,
-            time(p99_us)
-        )
+    /// Errors of any kind.
+    pub fn errors_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = now;
+        self.meter.tick(now, self.errors_count());
+    }
+
+    /// The second that has ended since the last call, for the live view.
+    pub fn row(&mut self, name: &'static str) -> Option<Row> {
+        let second = self.meter.take_closed()?;
+        Some(Row { name, is_warm_up: !self.meter.is_measuring(), second })
+    }
+
+    /// What was counted, as a part of a report.
+    pub fn side(&mut self) -> Side {
+        self.meter.end(Instant::now(), self.errors_count());
+        Side::of(&self.meter)
     }
 
     /// The report of what was counted.
     pub fn report<Options: Serialize>(
-        &self,
+        &mut self,
         workload: &'static str,
         run: u64,
         retries: u64,
         options: Options,
     ) -> Report<Options> {
+        self.meter.end(Instant::now(), self.errors_count());
         let seconds = self.meter.seconds();
         let measured = self.meter.measured;
         let rate = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
@@ -102,6 +121,7 @@ impl Tally {
             megabytes_per_second: rate(measured.bytes as f64 / 1e6),
             latency: self.meter.latency(),
             end_to_end_latency: None,
+            series: self.meter.series().to_vec(),
             messages_total: self.meter.total.messages,
             cpu_seconds: self.meter.cpu_seconds(),
             reconnections: self.reconnections,
@@ -111,15 +131,22 @@ impl Tally {
             unsent: 0,
             errors: self.errors.clone(),
             verification: None,
+            produce: None,
+            fetch: None,
+            end_to_end: None,
+            catch_up: None,
             versions: self.versions.clone(),
+            stopped: interrupt::was_asked(),
             failure: None,
+            host: Host::here(),
+            loadgen: machine::BUILD,
             options,
         }
     }
 }
 
 impl Outcome for Tally {
-    fn acknowledged(&mut self, batch: &Acknowledged) {
+    fn acknowledged(&mut self, batch: &Acknowledged, intended: &Intended) {
         let end = batch.base_offset + (batch.last - batch.first) as i64 + 1;
         let place = batch.partition as usize;
         if self.ends.len() <= place {
@@ -129,13 +156,16 @@ impl Outcome for Tally {
         if let Some(log) = &mut self.ack_log {
             log.push(batch);
         }
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.borrow_mut().acknowledged(batch, intended);
+        }
     }
 
     fn refused(&mut self, code: ErrorCode) {
         self.error(code.name(), || code.name().to_owned());
     }
 
-    fn answered(&mut self, intended: Instant, messages: u64, bytes: u64) {
+    fn answered(&mut self, intended: &Intended, messages: u64, bytes: u64) {
         self.meter.answered(self.now, intended, messages, bytes);
     }
 }

@@ -3,24 +3,56 @@
 //! Without checks only the batch headers are looked at. With checks every batch's CRC, every
 //! message's stamp and the density of the offsets are.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
-use ringlog_wire::batch::{Batch, BatchError};
+use ringlog_wire::batch::{Batch, BatchError, Codecs, Compression};
 
 use crate::ack_log::AckCheck;
+use crate::arrivals::{Arrivals, Read};
 use crate::checker::Checker;
-use crate::meter::WallClock;
 use crate::payload;
 
-/// What all readers of a run feed.
+/// What one consumer's messages are checked with.
 #[derive(Debug)]
 pub struct Checks {
     /// Sequences and checksums.
     pub checker: Checker,
     /// Acknowledgements to hold against what is read.
     pub acks: Option<AckCheck>,
-    /// Set when the messages' stamps tell when they were sent: latencies go here.
-    pub latencies: Option<(WallClock, hdrhistogram::Histogram<u64>)>,
+}
+
+/// What all readers of a run feed.
+#[derive(Default)]
+pub struct Watch {
+    /// Of each consumer; none when nothing is checked.
+    pub checks: Vec<Checks>,
+    /// Where the producers of this process say what they sent.
+    pub arrivals: Option<Rc<RefCell<Arrivals>>>,
+    codecs: Codecs,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("checks", &self.checks).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Checks with these.
+    pub fn new(checks: Vec<Checks>, arrivals: Option<Rc<RefCell<Arrivals>>>) -> Watch {
+        Watch { checks, arrivals, codecs: Codecs::new() }
+    }
+}
+
+/// The batch without its compression.
+pub fn opened<'a>(batch: &Batch<'a>, codecs: &'a mut Codecs) -> Result<Batch<'a>, BatchError> {
+    if batch.header().compression()? == Compression::None {
+        return Ok(*batch);
+    }
+    let (_, header) = batch.recompress(codecs, Compression::None, 0, usize::MAX)?;
+    Ok(Batch::from_parts(header, codecs.body()))
 }
 
 /// What one answer brought.
@@ -46,6 +78,8 @@ impl Taken {
 /// One partition's position.
 #[derive(Clone, Debug)]
 pub struct Reader {
+    /// Which of the consumers it belongs to.
+    pub consumer: usize,
     /// The partition.
     pub partition: i32,
     /// Where reading began.
@@ -68,7 +102,7 @@ impl Reader {
         &mut self,
         records: &[u8],
         now: Instant,
-        mut checks: Option<&mut Checks>,
+        watch: &mut Watch,
     ) -> Result<Taken, BatchError> {
         let mut taken = Taken::default();
         let mut rest = records;
@@ -77,7 +111,7 @@ impl Reader {
                 Ok(parsed) => parsed,
                 Err(BatchError::Truncated { .. }) => break,
                 Err(error) => {
-                    if let Some(checks) = checks {
+                    if let Some(checks) = watch.checks.get_mut(self.consumer) {
                         self.corrupt(checks, &error);
                     }
                     return Err(error);
@@ -90,10 +124,18 @@ impl Reader {
                 continue;
             }
             let skipped = (self.position - header.base_offset).max(0) as u64;
-            taken.messages += (header.records_count.max(0) as u64).saturating_sub(skipped);
-            taken.bytes += batch.header().size() as u64;
-            if let Some(checks) = &mut checks {
-                self.check(&batch, now, checks);
+            let messages = (header.records_count.max(0) as u64).saturating_sub(skipped);
+            let bytes = header.size() as u64;
+            taken.bytes += bytes;
+            if !header.is_control() {
+                taken.messages += messages;
+                if let Some(arrivals) = &watch.arrivals {
+                    let read = Read { at: now, messages, bytes };
+                    arrivals.borrow_mut().read(self.partition, header.base_offset, read);
+                }
+            }
+            if let Some(checks) = watch.checks.get_mut(self.consumer) {
+                self.check(&batch, checks, &mut watch.codecs);
             }
             self.position = next;
         }
@@ -106,7 +148,7 @@ impl Reader {
         checks.checker.corrupt(|| format!("partition {partition} offset {position}: {error}"));
     }
 
-    fn check(&self, batch: &Batch<'_>, now: Instant, checks: &mut Checks) {
+    fn check(&self, batch: &Batch<'_>, checks: &mut Checks, codecs: &mut Codecs) {
         let header = batch.header();
         let partition = self.partition;
         // Only the first batch may begin before the position.
@@ -122,7 +164,13 @@ impl Reader {
         if header.is_control() {
             return;
         }
-        let mut measured = None;
+        let batch = match opened(batch, codecs) {
+            Ok(batch) => batch,
+            Err(error) => {
+                self.corrupt(checks, &error);
+                return;
+            }
+        };
         for record in batch.records() {
             let record = match record {
                 Ok(record) => record,
@@ -136,22 +184,10 @@ impl Reader {
                 continue;
             }
             let read = payload::read(record.value.unwrap_or_default());
-            if let Ok(stamp) = &read {
-                if let Some(acks) = &mut checks.acks {
-                    acks.message(partition, offset, stamp.producer, stamp.sequence);
-                }
-                if let Some((clock, _)) = &checks.latencies {
-                    let (nanos, count) = measured.get_or_insert((0, 0));
-                    *count += 1;
-                    *nanos = clock.nanos(now).saturating_sub(stamp.timestamp_ns);
-                }
+            if let (Ok(stamp), Some(acks)) = (&read, &mut checks.acks) {
+                acks.message(partition, offset, stamp.producer, stamp.sequence);
             }
             checks.checker.message(partition, offset, read);
-        }
-        // All messages of a batch carry the same time.
-        if let (Some((nanos, count)), Some((_, latencies))) = (measured, &mut checks.latencies) {
-            latencies.saturating_record(nanos);
-            latencies.saturating_record_n(nanos, count - 1);
         }
     }
 }
@@ -161,30 +197,37 @@ mod tests {
     use ringlog_wire::batch;
 
     use super::*;
+    use crate::keys::Keys;
+    use crate::meter::WallClock;
     use crate::payload::Stamp;
-    use crate::produce::frames::{BatchStamp, Pattern};
+    use crate::produce::records::{Maker, Order, Recipe};
 
     fn stamped(base_offset: i64, first: u64) -> Vec<u8> {
-        let pattern = Pattern::new(4, 40, 0);
-        let mut bytes = pattern.bytes().to_vec();
-        let messages = Stamp { producer: 5, sequence: first, timestamp_ns: 1, partition: 0 };
-        let stamp = BatchStamp { timestamp_ms: 0, producer: None, messages: Some(messages) };
-        pattern.stamp(&mut bytes, &stamp);
+        made(Compression::None, base_offset, first)
+    }
+
+    fn made(compression: Compression, base_offset: i64, first: u64) -> Vec<u8> {
+        let clock = WallClock::start();
+        let recipe = Recipe { message_bytes: 40, keys: Keys::None, compression, clock };
+        let stamp = Stamp { producer: 5, sequence: first, timestamp_ns: 1, partition: 0 };
+        let order = Order { stamp: Some(stamp), ..Order::plain(4, Instant::now()) };
+        let mut bytes = Maker::new(recipe).batch(&order);
         let head: &mut [u8; 16] = bytes.first_chunk_mut().unwrap();
         batch::encode_offset_and_epoch(head, base_offset, 0);
         bytes
     }
 
     fn read(start: i64, answers: &[&[u8]]) -> (Reader, Taken, crate::checker::Verdict) {
-        let mut reader = Reader { partition: 0, start, position: start, end: None };
-        let mut checks = Checks { checker: Checker::new(start == 0), acks: None, latencies: None };
+        let mut reader = Reader { consumer: 0, partition: 0, start, position: start, end: None };
+        let checks = Checks { checker: Checker::new(start == 0), acks: None };
+        let mut watch = Watch::new(vec![checks], None);
         let mut sum = Taken::default();
         for answer in answers {
-            if let Ok(taken) = reader.take(answer, Instant::now(), Some(&mut checks)) {
+            if let Ok(taken) = reader.take(answer, Instant::now(), &mut watch) {
                 sum.add(taken);
             }
         }
-        (reader, sum, checks.checker.finish())
+        (reader, sum, watch.checks.remove(0).checker.finish())
     }
 
     #[test]
@@ -197,6 +240,18 @@ mod tests {
         let (reader, taken, verdict) = read(0, &[&bytes[..cut], &bytes[2 * bytes.len() / 3..]]);
         assert_eq!((reader.position, taken.messages, verdict.verified), (12, 12, 12));
         assert!(verdict.is_clean(), "{verdict:?}");
+    }
+
+    #[test]
+    fn compressed_messages_are_checked_like_others() {
+        let batch = |base_offset, first| made(Compression::Lz4, base_offset, first);
+        let (reader, taken, verdict) = read(0, &[&[batch(0, 0), batch(4, 4)].concat()]);
+        assert_eq!((reader.position, taken.messages, verdict.verified), (8, 8, 8));
+        assert!(verdict.is_clean(), "{verdict:?}");
+        assert_eq!(read(0, &[&[batch(0, 0), batch(4, 8)].concat()]).2.lost, 4);
+        let mut flipped = batch(0, 0);
+        *flipped.last_mut().unwrap() ^= 1;
+        assert_eq!(read(0, &[&flipped]).2.corrupt, 1);
     }
 
     #[test]

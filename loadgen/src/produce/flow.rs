@@ -6,8 +6,10 @@
 //! * After a retriable error nothing new is filled until every answer under way is in; then all
 //!   that is left is sent again in the order in which it was filled. With an idempotent producer
 //!   the sequences stay as they were, so nothing is lost, repeated or reordered.
-//! * A partition's sequence counts its messages from 0, over all reconnections.
+//! * A partition's sequence counts its messages from 0, over all reconnections. The broker is told
+//!   it less what it was when the producer's epoch began.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -18,10 +20,11 @@ use ringlog_wire::api::produce::{API, PartitionResultView, ResponseView};
 use ringlog_wire::header;
 
 use super::frames::{BatchStamp, Frame, Framing, HEAD_BYTES_MAX, Part, Pattern};
+use super::records::{Maker, Order};
 use crate::ack_log::Acknowledged;
 use crate::client::SLICES_MAX;
 use crate::error::Error;
-use crate::meter::WallClock;
+use crate::meter::{Intended, WallClock};
 use crate::payload::Stamp;
 
 /// What all connections of a run share and nobody changes.
@@ -29,28 +32,45 @@ use crate::payload::Stamp;
 pub struct Setup {
     /// How requests are framed.
     pub framing: Framing,
-    /// The batch that all are made of.
-    pub pattern: Pattern,
+    /// The batches that the templates are made of.
+    pub patterns: Vec<Pattern>,
+    /// Messages in each full batch.
+    pub batch_messages: u64,
+    /// Makes the batches of requests that are not prebuilt.
+    pub maker: RefCell<Maker>,
+    /// How requests differ from the prebuilt ones.
+    pub making: Making,
     /// Whether messages carry stamps.
     pub verify: bool,
-    /// Whether every request differs.
-    pub stamped: bool,
     /// Whether the broker answers.
     pub answered: bool,
     /// Whether retries are told apart from new batches by their sequences.
     pub idempotent: bool,
+    /// Whether requests belong to transactions.
+    pub transactional: bool,
     /// The clock of the stamps.
     pub clock: WallClock,
+}
+
+/// How requests differ from the prebuilt ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// Not at all.
+    Prebuilt,
+    /// They are copies with other headers, or other stamps.
+    Stamped,
+    /// Their batches are made anew.
+    Fresh,
 }
 
 /// What the engine does with the end of a request.
 pub trait Outcome {
     /// A partition's batch is where the broker says.
-    fn acknowledged(&mut self, batch: &Acknowledged);
+    fn acknowledged(&mut self, batch: &Acknowledged, intended: &Intended);
     /// A partition's batch was not taken (this time).
     fn refused(&mut self, code: ErrorCode);
     /// A request was answered; so many of its messages were taken.
-    fn answered(&mut self, intended: Instant, messages: u64, bytes: u64);
+    fn answered(&mut self, intended: &Intended, messages: u64, bytes: u64);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +84,8 @@ enum State {
 struct SlotPart {
     partition: i32,
     first: u64,
+    messages: u64,
+    intended: Intended,
     done: bool,
 }
 
@@ -77,8 +99,10 @@ struct Slot {
     /// The frame, when it is not the template's own: stamped, or what is left of a request.
     own: Option<Frame>,
     parts: Vec<SlotPart>,
+    /// Bytes of its batches.
+    bytes: u64,
     order: u64,
-    intended: Instant,
+    intended: Intended,
     filled: Instant,
 }
 
@@ -97,9 +121,13 @@ pub struct Flow {
     order: u64,
     correlation_id: i32,
     sequences: Vec<u64>,
+    /// The sequences when the producer's epoch began.
+    bases: Vec<u64>,
     producer: u64,
     /// Id and epoch of the idempotent producer.
     pub identity: Option<(i64, i16)>,
+    /// As long as the one in the templates.
+    pub transactional_id: Option<String>,
     failing: bool,
     /// Requests sent again.
     pub retries: u64,
@@ -123,8 +151,9 @@ impl Flow {
             template: 0,
             own: None,
             parts: Vec::new(),
+            bytes: 0,
             order: 0,
-            intended: now,
+            intended: Intended::at(now),
             filled: now,
         };
         let partitions = templates.iter().flat_map(|template| &template.parts);
@@ -139,8 +168,10 @@ impl Flow {
             order: 0,
             correlation_id: 0,
             sequences: vec![0; count],
+            bases: vec![0; count],
             producer,
             identity: None,
+            transactional_id: None,
             failing: false,
             retries: 0,
             setup,
@@ -188,56 +219,113 @@ impl Flow {
     pub fn unanswered(&self) -> u64 {
         let busy = self.slots.iter().filter(|slot| slot.state != State::Free);
         let parts = busy.flat_map(|slot| &slot.parts).filter(|part| !part.done);
-        parts.count() as u64 * self.setup.pattern.messages()
+        parts.map(|part| part.messages).sum()
     }
 
-    /// How many messages the next request holds.
+    /// How many messages the next request holds at most.
     pub fn next_messages(&self) -> u64 {
-        self.templates[self.next_template].parts.len() as u64 * self.setup.pattern.messages()
+        self.templates[self.next_template].parts.len() as u64 * self.setup.batch_messages
     }
 
-    /// Fills the next request and queues it; returns how many messages it holds.
-    pub fn fill(&mut self, intended: Instant, now: Instant) -> u64 {
+    /// The partitions of the next request.
+    pub fn next_partitions(&self) -> impl Iterator<Item = i32> {
+        self.templates[self.next_template].parts.iter().map(|part| part.partition)
+    }
+
+    /// The producer goes on in another epoch, in which its sequences begin at 0 again.
+    pub fn begin_epoch(&mut self, id: i64, epoch: i16) {
+        assert!(self.is_idle(), "what is under way belongs to the epoch before");
+        if self.identity != Some((id, epoch)) {
+            self.identity = Some((id, epoch));
+            self.bases.copy_from_slice(&self.sequences);
+        }
+    }
+
+    /// Fills the next request and queues it; returns how many messages it holds. Only fresh
+    /// requests can hold fewer `messages` than there is room for.
+    pub fn fill(&mut self, intended: Intended, messages: u64, now: Instant) -> u64 {
         assert!(!self.failing, "nothing new while something waits to be sent again");
+        let fresh = self.setup.making == Making::Fresh;
+        assert!(fresh || messages == self.next_messages(), "prebuilt requests are full");
+        assert!((1..=self.next_messages()).contains(&messages), "they fit and there are some");
         let at = self.free.pop().expect("the caller has asked whether a slot is free");
         let template = self.next_template;
         self.next_template = (template + 1) % self.templates.len();
-        let messages = self.setup.pattern.messages();
         let slot = &mut self.slots[at];
         slot.parts.clear();
-        for part in &self.templates[template].parts {
-            let sequence = &mut self.sequences[part.partition as usize];
-            slot.parts.push(SlotPart { partition: part.partition, first: *sequence, done: false });
-            *sequence += messages;
+        let parts = &self.templates[template].parts;
+        let mut begun = 0;
+        // Fresh requests may have fewer messages than partitions: others have none each time.
+        let shift = if fresh { self.order as usize } else { 0 };
+        for place in 0..parts.len() {
+            let part = &parts[(place + shift) % parts.len()];
+            let end = messages * (place as u64 + 1) / parts.len() as u64;
+            let share = end - begun;
+            if share == 0 {
+                continue;
+            }
+            let first = &mut self.sequences[part.partition as usize];
+            let intended = intended.part(begun as u32, share as u32);
+            let partition = part.partition;
+            slot.parts.push(SlotPart {
+                partition,
+                first: *first,
+                messages: share,
+                intended,
+                done: false,
+            });
+            *first += share;
+            begun = end;
         }
-        let is_copy = slot.template == template
-            && slot.own.as_ref().is_some_and(|own| own.parts.len() == slot.parts.len());
-        if !self.setup.stamped {
-            slot.own = None;
-        } else if !is_copy {
-            slot.own = Some(self.templates[template].clone());
-        }
-        slot.template = template;
+        (slot.intended, slot.filled) = (intended, now);
         slot.order = self.order;
-        slot.intended = intended;
-        slot.filled = now;
         self.order += 1;
-        let total = slot.parts.len() as u64 * messages;
-        if self.setup.stamped {
-            self.stamp(at);
-        }
+        self.build(at, template);
         self.submit(at);
-        total
+        messages
+    }
+
+    /// Gives a slot the frame of its parts.
+    fn build(&mut self, at: usize, template: usize) {
+        match self.setup.making {
+            Making::Prebuilt => self.slots[at].own = None,
+            Making::Stamped => {
+                self.copy(at, template);
+                self.stamp(at);
+            }
+            Making::Fresh => self.make(at),
+        }
+        let slot = &mut self.slots[at];
+        slot.template = template;
+        let frame = slot.own.as_ref().unwrap_or(&self.templates[template]);
+        slot.bytes = frame.parts.iter().map(|part| part.range.len() as u64).sum();
+        self.sign(at);
+    }
+
+    /// Copies the template, unless the slot has a copy of it already.
+    fn copy(&mut self, at: usize, template: usize) {
+        let slot = &mut self.slots[at];
+        let source = &self.templates[template];
+        match &mut slot.own {
+            Some(own) if slot.template == template && own.parts.len() == source.parts.len() => {}
+            Some(own) => {
+                own.bytes.clone_from(&source.bytes);
+                own.parts.clone_from(&source.parts);
+                own.transactional_id.clone_from(&source.transactional_id);
+            }
+            None => slot.own = Some(source.clone()),
+        }
     }
 
     fn stamp(&mut self, at: usize) {
-        let slot = &mut self.slots[at];
-        let own = slot.own.as_mut().expect("a stamped request has its own frame");
-        let timestamp_ns = self.setup.clock.nanos(slot.intended);
-        for (part, place) in slot.parts.iter().zip(&own.parts) {
+        let Slot { own, parts, .. } = &mut self.slots[at];
+        let own = own.as_mut().expect("a stamped request has its own frame");
+        for (part, place) in parts.iter().zip(&own.parts) {
+            let timestamp_ns = self.setup.clock.nanos(part.intended.first);
+            let base = self.bases[part.partition as usize];
             let stamp = BatchStamp {
                 timestamp_ms: (timestamp_ns / 1_000_000) as i64,
-                producer: self.identity.map(|(id, epoch)| (id, epoch, wrap(part.first))),
+                producer: self.identity.map(|(id, epoch)| (id, epoch, wrap(part.first - base))),
                 messages: self.setup.verify.then_some(Stamp {
                     producer: self.producer,
                     sequence: part.first,
@@ -245,7 +333,41 @@ impl Flow {
                     partition: part.partition as u32,
                 }),
             };
-            self.setup.pattern.stamp(&mut own.bytes[place.range.clone()], &stamp);
+            let pattern = &self.setup.patterns[place.pattern];
+            pattern.stamp(&mut own.bytes[place.range.clone()], &stamp);
+        }
+    }
+
+    fn make(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        let mut maker = self.setup.maker.borrow_mut();
+        let batch = |part: &SlotPart| {
+            let base = self.bases[part.partition as usize];
+            let batch = maker.batch(&Order {
+                messages: part.messages,
+                intended: part.intended,
+                producer: self.identity.map(|(id, epoch)| (id, epoch, wrap(part.first - base))),
+                transactional: self.setup.transactional,
+                stamp: self.setup.verify.then_some(Stamp {
+                    producer: self.producer,
+                    sequence: part.first,
+                    timestamp_ns: 0,
+                    partition: part.partition as u32,
+                }),
+            });
+            (part.partition, batch)
+        };
+        let batches = slot.parts.iter().map(batch).collect();
+        slot.own = Some(self.setup.framing.frame(batches));
+    }
+
+    /// Puts this connection's transactional id into a frame of its own.
+    fn sign(&mut self, at: usize) {
+        if let Some(id) = &self.transactional_id
+            && let Some(own) = &mut self.slots[at].own
+            && let Some(range) = own.transactional_id.clone()
+        {
+            own.bytes[range].copy_from_slice(id.as_bytes());
         }
     }
 
@@ -345,22 +467,22 @@ impl Flow {
         let unreadable = |error| Error::protocol(format!("Produce v{version}: {error}"));
         let view = ResponseView::parse(version, body).map_err(unreadable)?;
         let retry_sequences = self.setup.idempotent && self.failing;
-        let messages = self.setup.pattern.messages();
         let producer = self.producer;
         let parts = &mut self.slots[at].parts;
         let mut next = 0;
         for result in view.topics().flat_map(|topic| topic.partitions()) {
             let part = answered_part(parts, &mut next, result.index, version)?;
-            match judge(result.error_code, retry_sequences) {
+            match judge(result.error_code, retry_sequences, self.setup.transactional) {
                 Judgement::Taken => {
                     part.done = true;
-                    outcome.acknowledged(&Acknowledged {
+                    let batch = Acknowledged {
                         producer,
                         partition: part.partition,
                         first: part.first,
-                        last: part.first + messages - 1,
+                        last: part.first + part.messages - 1,
                         base_offset: result.base_offset,
-                    });
+                    };
+                    outcome.acknowledged(&batch, &part.intended);
                 }
                 Judgement::Again => outcome.refused(result.error_code),
                 Judgement::Never => {
@@ -381,9 +503,8 @@ impl Flow {
     fn complete(&mut self, at: usize, outcome: &mut impl Outcome) {
         let slot = &mut self.slots[at];
         slot.state = State::Free;
-        let parts = slot.parts.len() as u64;
-        let bytes = parts * self.setup.pattern.bytes().len() as u64;
-        outcome.answered(slot.intended, parts * self.setup.pattern.messages(), bytes);
+        let messages = slot.parts.iter().map(|part| part.messages).sum();
+        outcome.answered(&slot.intended, messages, slot.bytes);
         self.free.push(at);
     }
 
@@ -425,10 +546,11 @@ impl Flow {
         let batch = |part: &SlotPart| {
             let same = |place: &&Part| place.partition == part.partition;
             let place = frame.parts.iter().find(same).expect("what is left was in the request");
-            (part.partition, &frame.bytes[place.range.clone()])
+            (part.partition, frame.bytes[place.range.clone()].to_vec())
         };
-        let batches: Vec<(i32, &[u8])> = slot.parts.iter().filter(left).map(batch).collect();
-        slot.own = Some(self.setup.framing.frame(&batches));
+        let batches = slot.parts.iter().filter(left).map(batch).collect();
+        slot.own = Some(self.setup.framing.frame(batches));
+        self.sign(at);
     }
 }
 
@@ -462,11 +584,13 @@ enum Judgement {
 }
 
 /// The one place that says which answers are errors, and which of them pass.
-fn judge(code: ErrorCode, retry_sequences: bool) -> Judgement {
+fn judge(code: ErrorCode, retry_sequences: bool, transactional: bool) -> Judgement {
     match code {
         ErrorCode::None | ErrorCode::DuplicateSequenceNumber => Judgement::Taken,
         // An earlier batch of this partition is to be sent again first.
         ErrorCode::OutOfOrderSequenceNumber if retry_sequences => Judgement::Again,
+        // The markers of the transaction before are still being written.
+        ErrorCode::ConcurrentTransactions if transactional => Judgement::Again,
         code if crate::is_retriable(code) => Judgement::Again,
         _ => Judgement::Never,
     }

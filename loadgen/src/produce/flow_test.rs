@@ -3,11 +3,13 @@
 use ringlog_wire::Uuid;
 use ringlog_wire::api::produce::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 use ringlog_wire::api::produce::{ProduceRequest, RequestView};
-use ringlog_wire::batch::Batch;
+use ringlog_wire::batch::{Batch, Compression};
 use ringlog_wire::header::RequestHeader;
 use ringlog_wire::message::Message;
 
+use super::super::records::Recipe;
 use super::*;
+use crate::keys::Keys;
 
 const VERSION: i16 = 13;
 const MESSAGES: u64 = 3;
@@ -17,33 +19,50 @@ struct Seen {
     acknowledged: Vec<(i32, u64, i64)>,
     refused: Vec<ErrorCode>,
     messages: u64,
+    bytes: u64,
 }
 
 impl Outcome for Seen {
-    fn acknowledged(&mut self, batch: &Acknowledged) {
+    fn acknowledged(&mut self, batch: &Acknowledged, _intended: &Intended) {
         self.acknowledged.push((batch.partition, batch.first, batch.base_offset));
     }
     fn refused(&mut self, code: ErrorCode) {
         self.refused.push(code);
     }
-    fn answered(&mut self, _intended: Instant, messages: u64, _bytes: u64) {
+    fn answered(&mut self, _intended: &Intended, messages: u64, bytes: u64) {
         self.messages += messages;
+        self.bytes += bytes;
     }
 }
 
 /// A flow of requests to partitions 0 and 1 together.
 fn flow(framing: Framing, idempotent: bool, answered: bool) -> Flow {
-    let pattern = Pattern::new(MESSAGES as usize, 40, 0);
-    let batches = [(0, pattern.bytes()), (1, pattern.bytes())];
-    let templates = Rc::new(vec![framing.frame(&batches)]);
+    let making = if idempotent { Making::Stamped } else { Making::Prebuilt };
+    flow_of(framing, making, idempotent, answered)
+}
+
+fn flow_of(framing: Framing, making: Making, idempotent: bool, answered: bool) -> Flow {
     let clock = WallClock::start();
+    let recipe = Recipe {
+        message_bytes: 40,
+        keys: Keys::Uniform(10),
+        compression: Compression::None,
+        clock,
+    };
+    let mut maker = Maker::new(recipe);
+    let pattern = Pattern::new(maker.batch(&Order::plain(MESSAGES, Instant::now())));
+    let batches = vec![(0, pattern.bytes().to_vec()), (1, pattern.bytes().to_vec())];
+    let templates = Rc::new(vec![framing.frame(batches)]);
     let setup = Setup {
         framing,
-        pattern,
+        patterns: vec![pattern],
+        batch_messages: MESSAGES,
+        maker: RefCell::new(maker),
+        making,
         verify: idempotent,
-        stamped: idempotent,
         answered,
         idempotent,
+        transactional: false,
         clock,
     };
     let mut flow = Flow::new(Rc::new(setup), templates, 0, 4, 7);
@@ -52,15 +71,19 @@ fn flow(framing: Framing, idempotent: bool, answered: bool) -> Flow {
 }
 
 fn kafka() -> Framing {
-    let topic_id = Uuid([1; 16]);
-    Framing::Kafka { version: VERSION, acks: -1, timeout_ms: 0, topic: "t".into(), topic_id }
+    named(None)
+}
+
+fn named(transactional_id: Option<String>) -> Framing {
+    let (topic, topic_id) = ("t".into(), Uuid([1; 16]));
+    Framing::Kafka { version: VERSION, acks: -1, timeout_ms: 0, topic, topic_id, transactional_id }
 }
 
 fn fill(flow: &mut Flow, requests: usize) {
     for _ in 0..requests {
         assert!(flow.can_fill());
         let now = Instant::now();
-        assert!(flow.fill(now, now) > 0);
+        assert_eq!(flow.fill(Intended::at(now), flow.next_messages(), now), 2 * MESSAGES);
     }
 }
 
@@ -230,4 +253,61 @@ fn sequences_wrap_as_kafka_wraps_them() {
     assert_eq!(wrap(i32::MAX as u64), i32::MAX);
     assert_eq!(wrap(i32::MAX as u64 + 1), 0);
     assert_eq!(wrap(i32::MAX as u64 + 5), 4);
+}
+
+#[test]
+fn fresh_requests_hold_as_many_messages_as_have_come() {
+    for framing in [kafka(), Framing::Bare] {
+        let (mut flow, mut seen) = (flow_of(framing, Making::Fresh, true, true), Seen::default());
+        let now = Instant::now();
+        let step = std::time::Duration::from_millis(1);
+        for messages in [1, 5, 2, 6] {
+            let intended = Intended { first: now, step, count: messages as u32 };
+            assert_eq!(flow.fill(intended, messages, now), messages);
+        }
+        assert_eq!(flow.unanswered(), 14);
+        let bytes = write(&mut flow, 33, &mut seen);
+        if flow.setup.framing.head_bytes() == HEAD_BYTES_MAX {
+            let parts: Vec<_> = requests(&bytes).into_iter().map(|(_, parts)| parts).collect();
+            let firsts = |sequences: &[(i32, i32)]| sequences.to_vec();
+            assert_eq!(parts[0], firsts(&[(1, 0)]));
+            assert_eq!(parts[1], firsts(&[(1, 1), (0, 0)]));
+            assert_eq!(parts[2], firsts(&[(0, 3), (1, 3)]));
+            assert_eq!(parts[3], firsts(&[(1, 4), (0, 4)]));
+            flow.answer(&answer(1, &[(1, OK)]), &mut seen).unwrap();
+            assert_eq!((seen.messages, seen.acknowledged[0]), (1, (1, 0, 100)));
+        } else {
+            flow.answer(&1_i32.to_be_bytes(), &mut seen).unwrap();
+            assert_eq!(seen.messages, 1);
+        }
+        assert_eq!(flow.unanswered(), 13);
+        assert!(seen.bytes > 61 + 40, "{}", seen.bytes);
+    }
+}
+
+#[test]
+fn each_connection_signs_with_its_own_transactional_id() {
+    let framing = named(Some("loadgen-00".into()));
+    let (mut flow, mut seen) = (flow(framing, true, true), Seen::default());
+    flow.transactional_id = Some("loadgen-17".into());
+    fill(&mut flow, 1);
+    let bytes = write(&mut flow, 10_000, &mut seen);
+    let ids = |bytes: &[u8]| {
+        let (_, body) = RequestHeader::parse(&API, &bytes[4..]).unwrap();
+        RequestView::parse(VERSION, body).unwrap().transactional_id().map(str::to_owned)
+    };
+    assert_eq!(ids(&bytes), Some("loadgen-17".into()));
+    // What is left of a refused request is signed too.
+    flow.answer(&answer(1, &[(0, MOVED), (1, OK)]), &mut seen).unwrap();
+    flow.resubmit();
+    let bytes = write(&mut flow, 10_000, &mut seen);
+    assert_eq!(ids(&bytes), Some("loadgen-17".into()));
+    flow.answer(&answer(2, &[(0, OK)]), &mut seen).unwrap();
+    // In a new epoch the broker counts from 0, the stamps go on.
+    flow.begin_epoch(500, 1);
+    fill(&mut flow, 1);
+    let bytes = write(&mut flow, 10_000, &mut seen);
+    assert_eq!(requests(&bytes), [(3, vec![(0, 0), (1, 0)])]);
+    flow.answer(&answer(3, &[(0, OK), (1, OK)]), &mut seen).unwrap();
+    assert_eq!(seen.acknowledged.last(), Some(&(1, MESSAGES, 100)));
 }

@@ -6,15 +6,15 @@
 //! ```
 //!
 //! A frame is sent as two slices: its head, of which every request in flight has its own, and the
-//! rest, which requests share unless they are stamped. Every batch of a run has the same layout, so
-//! the place of each value in it is computed once.
+//! rest, which requests share unless they are stamped. Stamped batches are copies of a pattern, in
+//! which the place of each value is computed once.
 
 use std::ops::Range;
 
 use ringlog_wire::api::produce::{
     API, PartitionProduceData, ProduceRequest, RequestView, TopicProduceData,
 };
-use ringlog_wire::batch::{Batch, BatchBuilder, BatchHeader, BatchOptions, HEADER_BYTES};
+use ringlog_wire::batch::{Batch, BatchHeader, HEADER_BYTES, Record};
 use ringlog_wire::header::RequestHeader;
 use ringlog_wire::message::Message;
 use ringlog_wire::{Uuid, client, frame};
@@ -45,6 +45,8 @@ pub enum Framing {
         topic: String,
         /// The topic's id.
         topic_id: Uuid,
+        /// A transactional id, of which each connection puts its own in the place.
+        transactional_id: Option<String>,
     },
     /// Batches back to back, for the ceiling server.
     Bare,
@@ -57,6 +59,8 @@ pub struct Part {
     pub partition: i32,
     /// Where its batch lies in the frame.
     pub range: Range<usize>,
+    /// The pattern that its batch is a copy of.
+    pub pattern: usize,
 }
 
 /// A whole request.
@@ -66,6 +70,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// Its batches.
     pub parts: Vec<Part>,
+    /// Where the transactional id stands, if there is one.
+    pub transactional_id: Option<Range<usize>>,
 }
 
 impl Framing {
@@ -78,57 +84,55 @@ impl Framing {
     }
 
     /// Builds a request of one batch for each partition.
-    pub fn frame(&self, batches: &[(i32, &[u8])]) -> Frame {
-        match self {
-            Framing::Kafka { version, acks, timeout_ms, topic, topic_id } => {
-                let data = |&(index, batch): &(i32, &[u8])| PartitionProduceData {
-                    index,
-                    records: Some(batch.to_vec()),
-                };
-                let request = ProduceRequest {
-                    transactional_id: None,
-                    acks: *acks,
-                    timeout_ms: *timeout_ms,
-                    topic_data: vec![TopicProduceData {
-                        name: topic.clone(),
-                        topic_id: *topic_id,
-                        partition_data: batches.iter().map(data).collect(),
-                    }],
-                };
-                let bytes = client::encode_request(&API, *version, 0, Some(CLIENT_ID), |out| {
-                    request.write(*version, out);
-                });
-                let parts = kafka_parts(*version, &bytes);
-                Frame { bytes, parts }
-            }
-            Framing::Bare => bare_frame(batches),
-        }
+    pub fn frame(&self, batches: Vec<(i32, Vec<u8>)>) -> Frame {
+        let Framing::Kafka { version, acks, timeout_ms, topic, topic_id, transactional_id } = self
+        else {
+            return bare_frame(&batches);
+        };
+        let data = |(index, batch)| PartitionProduceData { index, records: Some(batch) };
+        let request = ProduceRequest {
+            transactional_id: transactional_id.clone(),
+            acks: *acks,
+            timeout_ms: *timeout_ms,
+            topic_data: vec![TopicProduceData {
+                name: topic.clone(),
+                topic_id: *topic_id,
+                partition_data: batches.into_iter().map(data).collect(),
+            }],
+        };
+        let bytes = client::encode_request(&API, *version, 0, Some(CLIENT_ID), |out| {
+            request.write(*version, out);
+        });
+        kafka_frame(*version, bytes)
     }
 }
 
 /// Finds the batches of a frame that was just built, by reading it back.
-fn kafka_parts(version: i16, bytes: &[u8]) -> Vec<Part> {
+fn kafka_frame(version: i16, bytes: Vec<u8>) -> Frame {
     let (_, body) = RequestHeader::parse(&API, &bytes[frame::SIZE_BYTES..])
         .expect("the frame was just encoded");
     let view = RequestView::parse(version, body).expect("the frame was just encoded");
     let part = |partition: ringlog_wire::api::produce::PartitionView<'_>| {
         let records = partition.records.expect("every partition was given a batch");
-        Part { partition: partition.index, range: place(bytes, records) }
+        Part { partition: partition.index, range: place(&bytes, records), pattern: 0 }
     };
-    view.topics().flat_map(|topic| topic.partitions()).map(part).collect()
+    let parts = view.topics().flat_map(|topic| topic.partitions()).map(part).collect();
+    let transactional_id = view.transactional_id().map(|id| place(&bytes, id.as_bytes()));
+    Frame { parts, transactional_id, bytes }
 }
 
-fn bare_frame(batches: &[(i32, &[u8])]) -> Frame {
+fn bare_frame(batches: &[(i32, Vec<u8>)]) -> Frame {
     let mut bytes = Vec::new();
     let start = frame::begin(&mut bytes);
     bytes.extend_from_slice(&[0; size_of::<i32>()]);
     let mut parts = Vec::new();
-    for &(partition, batch) in batches {
-        parts.push(Part { partition, range: bytes.len()..bytes.len() + batch.len() });
+    for (partition, batch) in batches {
+        let range = bytes.len()..bytes.len() + batch.len();
+        parts.push(Part { partition: *partition, range, pattern: 0 });
         bytes.extend_from_slice(batch);
     }
     frame::end(&mut bytes, start, 0);
-    Frame { bytes, parts }
+    Frame { bytes, parts, transactional_id: None }
 }
 
 /// Where `part` lies in `whole`, of which it is a slice.
@@ -149,7 +153,7 @@ pub struct BatchStamp {
     pub messages: Option<Stamp>,
 }
 
-/// One prebuilt batch and where its values lie. Every batch of a run is made from it.
+/// One prebuilt batch and where its values lie.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     bytes: Vec<u8>,
@@ -157,20 +161,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// A batch of `messages` values of `message_bytes`.
-    pub fn new(messages: usize, message_bytes: usize, timestamp_ms: i64) -> Pattern {
-        let fill = payload::fill(message_bytes);
-        let mut builder = BatchBuilder::new(BatchOptions::default());
-        for _ in 0..messages {
-            builder.push(timestamp_ms, None, Some(&fill), &[]);
-        }
-        let bytes = builder.finish();
+    /// A batch that was just built. The values of a compressed one cannot be written over.
+    pub fn new(bytes: Vec<u8>) -> Pattern {
         let (batch, _) = Batch::parse(&bytes).expect("the batch was just built");
-        let value = |record: Result<ringlog_wire::batch::Record<'_>, _>| {
-            let record = record.expect("the batch was just built");
-            place(&bytes, record.value.expect("every record has a value"))
-        };
-        let values = batch.records().map(value).collect();
+        let value =
+            |record: Record<'_>| place(&bytes, record.value.expect("every record has a value"));
+        let values = batch.records().map_while(Result::ok).map(value).collect();
         Pattern { bytes, values }
     }
 
@@ -179,15 +175,11 @@ impl Pattern {
         &self.bytes
     }
 
-    /// How many messages it has.
-    pub fn messages(&self) -> u64 {
-        self.values.len() as u64
-    }
-
     /// Writes the stamp into a copy of the batch, and its CRC anew.
     pub fn stamp(&self, batch: &mut [u8], stamp: &BatchStamp) {
         assert!(batch.len() == self.bytes.len(), "every batch is a copy of the pattern");
         if let Some(mut message) = stamp.messages {
+            assert!(!self.values.is_empty(), "compressed batches with stamps are made anew");
             for value in &self.values {
                 payload::write(&mut batch[value.clone()], &message);
                 message.sequence += 1;
@@ -209,34 +201,57 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use ringlog_wire::batch::Compression;
+
     use super::*;
+    use crate::keys::Keys;
+    use crate::meter::WallClock;
+    use crate::produce::records::{Maker, Order, Recipe};
+
+    const ID: &str = "transaction-01";
 
     fn kafka(version: i16) -> Framing {
-        let topic = "t".to_owned();
-        let topic_id = Uuid([7; 16]);
-        Framing::Kafka { version, acks: -1, timeout_ms: 1, topic, topic_id }
+        Framing::Kafka {
+            version,
+            acks: -1,
+            timeout_ms: 1,
+            topic: "t".to_owned(),
+            topic_id: Uuid([7; 16]),
+            transactional_id: Some(ID.to_owned()),
+        }
+    }
+
+    fn batch(messages: u64, message_bytes: usize) -> Vec<u8> {
+        let clock = WallClock::start();
+        let recipe =
+            Recipe { message_bytes, keys: Keys::None, compression: Compression::None, clock };
+        Maker::new(recipe).batch(&Order::plain(messages, Instant::now()))
     }
 
     #[test]
     fn frames_hold_the_batches_where_they_say() {
-        let pattern = Pattern::new(3, 50, 1_000);
-        let batches = [(4, pattern.bytes()), (6, pattern.bytes())];
+        let (first, second) = (batch(3, 50), batch(2, 500));
         for framing in API.versions().map(kafka).chain([Framing::Bare]) {
-            let frame = framing.frame(&batches);
+            let frame = framing.frame(vec![(4, first.clone()), (6, second.clone())]);
             let size = frame::frame_size(&frame.bytes, u32::MAX / 2).unwrap().unwrap();
             assert_eq!(size, frame.bytes.len());
             let partitions: Vec<i32> = frame.parts.iter().map(|part| part.partition).collect();
             assert_eq!(partitions, [4, 6]);
-            for part in &frame.parts {
+            for (part, batch) in frame.parts.iter().zip([&first, &second]) {
                 assert!(part.range.start >= framing.head_bytes());
-                assert_eq!(&frame.bytes[part.range.clone()], pattern.bytes());
+                assert_eq!(&frame.bytes[part.range.clone()], batch);
             }
+            let id = frame.transactional_id.map(|range| frame.bytes[range].to_vec());
+            let expected = matches!(framing, Framing::Kafka { .. }).then(|| ID.into());
+            assert_eq!(id, expected);
         }
     }
 
     #[test]
     fn a_stamped_batch_is_whole_and_says_what_it_was_given() {
-        let pattern = Pattern::new(5, 64, 1_000);
+        let pattern = Pattern::new(batch(5, 64));
         let mut bytes = pattern.bytes().to_vec();
         let first = Stamp { producer: 1, sequence: 10, timestamp_ns: 3, partition: 2 };
         let stamp =
