@@ -34,12 +34,9 @@ pub fn charts(results: &Results, workload: &Workload) -> Vec<Chart> {
     if let (Some(inline), Some(alone)) = (draw(false), draw(true)) {
         charts.push(Chart { kind: "bars".into(), inline, alone });
     }
-    for (part, name) in [
-        ("", "latency"),
-        ("/produce", "produce latency"),
-        ("/fetch", "fetch latency"),
-        ("/end_to_end", "end-to-end latency"),
-    ] {
+    for (part, name) in
+        [("", "latency"), ("/fetch", "fetch latency"), ("/end_to_end", "end-to-end latency")]
+    {
         push(&mut charts, name, &percentiles(results, workload, part, name));
     }
     push(&mut charts, "end-to-end latency", &end_to_end(results, workload));

@@ -221,7 +221,8 @@ fn pinned(cpus: &str, is_idle: bool) -> Process {
 
 fn of_tool(figures: Figures, messages: f64, record_bytes: f64, command: &Process) -> Outcome {
     let rate = figures.get("messages_per_second").copied().filter(|rate| *rate > 0.0);
-    let moved = Moved { messages, bytes: messages * record_bytes, requests: 0.0 };
+    let bytes = messages * record_bytes;
+    let moved = Moved { messages, bytes, written: bytes, requests: 0.0 };
     let busy = rate.map(|rate| messages / rate);
     let (moved, report) = (Some(moved), Value::Null);
     Outcome { figures, moved, busy, report, command: shown(command) }

@@ -60,7 +60,7 @@ fn a_tool_is_busy_while_it_sends() {
     let outcome =
         of_tool(figures(&[("messages_per_second", 500.0)]), 1000.0, 100.0, &Process::new("x"));
     assert_eq!(outcome.busy, Some(2.0));
-    let moved = Moved { messages: 1000.0, bytes: 1e5, requests: 0.0 };
+    let moved = Moved { messages: 1000.0, bytes: 1e5, written: 1e5, requests: 0.0 };
     assert_eq!(outcome.moved, Some(moved));
 }
 

@@ -59,7 +59,7 @@ impl Counters {
         keep("switches_per_thousand", switches / (moved.messages / 1e3));
         keep("switches_per_request", switches / moved.requests);
         if let (true, Some(old), Some(new)) = (produces, before.disk_bytes, self.disk_bytes) {
-            keep("disk_bytes_per_byte", new.saturating_sub(old) as f64 / moved.bytes);
+            keep("disk_bytes_per_byte", new.saturating_sub(old) as f64 / moved.written);
         }
         found
     }
@@ -189,7 +189,7 @@ mod tests {
             switches: 210,
             disk_bytes: Some(2_000_001_000),
         };
-        let moved = Moved { messages: 10_000.0, bytes: 1e9, requests: 100.0 };
+        let moved = Moved { messages: 10_000.0, bytes: 1e9, written: 1e9, requests: 100.0 };
         let found = after.since(&before, Some(moved), true, None);
         let expected = [
             ("cpu_percent", 50.0),

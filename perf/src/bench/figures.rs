@@ -35,7 +35,7 @@ const fn figure(name: &'static str, title: &'static str, scale: f64, better: Bet
 use Better::{Higher, Lower, Neither};
 
 /// All of them, in the order of tables.
-pub const FIGURES: [Figure; 36] = [
+pub const FIGURES: [Figure; 37] = [
     figure("messages_per_second", "messages/s", 1.0, Higher),
     figure("requests_per_second", "requests/s", 1.0, Higher),
     figure("megabytes_per_second", "MB/s", 1.0, Higher),
@@ -63,6 +63,7 @@ pub const FIGURES: [Figure; 36] = [
     figure("end_to_end_p999_us", "end-to-end p99.9 ms", 1e-3, Lower),
     figure("unsent_percent", "due and never sent, %", 1.0, Lower),
     figure("errors", "errors", 1.0, Lower),
+    figure("catch_up_megabytes_per_second", "older data read, MB/s", 1.0, Higher),
     figure("beside_megabytes_per_second", "the other load's MB/s", 1.0, Neither),
     figure("switches_per_request", "context switches per request", 1.0, Lower),
     figure("switches_per_thousand", "context switches per 1,000 messages", 1.0, Lower),
@@ -118,6 +119,7 @@ pub fn of_loadgen(report: &Value) -> Figures {
     }
     keep("produced_messages_per_second", number("/produce/messages_per_second"));
     keep("fetched_messages_per_second", number("/fetch/messages_per_second"));
+    keep("catch_up_megabytes_per_second", number("/catch_up/megabytes_per_second"));
     let due = Some(number("/unsent").unwrap_or(0.0)).zip(number("/requests"));
     let unsent = due.filter(|(unsent, _)| *unsent > 0.0);
     keep("unsent_percent", unsent.map(|(unsent, sent)| unsent / (unsent + sent) * 100.0));
@@ -132,8 +134,10 @@ pub fn of_loadgen(report: &Value) -> Figures {
 pub struct Moved {
     /// Messages.
     pub messages: f64,
-    /// Bytes of their record batches.
+    /// Bytes of their record batches, each time that they were moved.
     pub bytes: f64,
+    /// Of these, those that were written; of a client that only reads, none of them is.
+    pub written: f64,
     /// Requests; 0: not known.
     pub requests: f64,
 }
@@ -141,12 +145,16 @@ pub struct Moved {
 impl Moved {
     /// `None`: the report does not say, or nothing was moved.
     pub fn of_loadgen(report: &Value) -> Option<Self> {
-        let number = |name: &str| report.get(name).and_then(Value::as_f64);
-        let measured = number("messages").filter(|messages| *messages > 0.0)?;
-        let all = number("messages_total").unwrap_or(measured);
-        let bytes = number("bytes")? * all / measured;
-        let requests = number("requests").unwrap_or(0.0) * all / measured;
-        Some(Self { messages: all, bytes, requests })
+        let number = |path: &str| report.pointer(path).and_then(Value::as_f64);
+        let measured = number("/messages").filter(|messages| *messages > 0.0)?;
+        let messages = number("/messages_total").unwrap_or(measured);
+        let scale = messages / measured;
+        let written = number("/bytes")? * scale;
+        let read: f64 = ["/fetch/bytes", "/catch_up/bytes"].into_iter().filter_map(number).sum();
+        let requests = ["/requests", "/fetch/requests", "/catch_up/requests"];
+        let requests: f64 = requests.into_iter().filter_map(number).sum();
+        let (bytes, requests) = (written + read * scale, requests * scale);
+        Some(Self { messages, bytes, written, requests })
     }
 }
 
@@ -160,7 +168,10 @@ mod tests {
             "messages": 1000, "messages_total": 1500, "bytes": 100_000, "requests": 10,
             "seconds": 2.0, "messages_per_second": 500.0, "cpu_seconds": 1.0,
             "latency": {"p50_us": 7.0, "p99_us": null}, "errors": {"A": 2, "B": 3}, "unsent": 30,
-            "fetch": {"latency": {"p99_us": 9.0}, "messages_per_second": 4.0},
+            "fetch": {
+                "latency": {"p99_us": 9.0}, "messages_per_second": 4.0, "bytes": 200_000,
+                "requests": 2,
+            },
         });
         let found = of_loadgen(&report);
         let expected = [
@@ -174,7 +185,8 @@ mod tests {
             ("unsent_percent", 75.0),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.to_string(), value)).into());
-        let moved = Moved { messages: 1500.0, bytes: 150_000.0, requests: 15.0 };
+        let (bytes, written) = (450_000.0, 150_000.0);
+        let moved = Moved { messages: 1500.0, bytes, written, requests: 18.0 };
         assert_eq!(Moved::of_loadgen(&report), Some(moved));
         assert_eq!(Moved::of_loadgen(&serde_json::json!({"messages": 0})), None);
     }
@@ -189,10 +201,10 @@ mod tests {
         let report = serde_json::json!({
             "messages_per_second": 1, "megabytes_per_second": 1, "knee": 1, "seconds": 1,
             "requests": 1, "cpu_seconds": 1, "latency": latency, "produce": part, "fetch": part,
-            "end_to_end": part, "unsent": 1, "errors": {"A": 1},
+            "end_to_end": part, "catch_up": {"megabytes_per_second": 1}, "unsent": 1, "errors": {"A": 1},
         });
         let found = of_loadgen(&report);
-        assert_eq!(found.len(), 25);
+        assert_eq!(found.len(), 26);
         assert!(found.keys().all(|name| is_known(name)), "{found:?}");
     }
 }
