@@ -221,7 +221,8 @@ impl Cluster {
         Ok(())
     }
 
-    fn any(&self) -> Result<Control, Error> {
+    /// Opens a connection to the first broker that answers.
+    pub fn any(&self) -> Result<Control, Error> {
         let mut last = None;
         for address in self.bootstrap.iter().chain(self.brokers.values()) {
             match Control::connect(address) {

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Registry, Token};
-use ringlog_wire::api::fetch::{API, ResponseView};
+use ringlog_wire::api::fetch::{API, AbortedTransaction, FetchResponse, ResponseView};
 use ringlog_wire::api::list_offsets;
 use ringlog_wire::message::Message;
 use ringlog_wire::{ErrorCode, client, header};
@@ -194,8 +194,9 @@ impl Consumer {
         let topic = self.cluster.topic().to_owned();
         let mut control = self.cluster.connect(leader)?;
         self.version_of(control.versions())?;
-        let earliest = control.list_offsets(&topic, partitions, list_offsets::EARLIEST)?;
-        let latest = control.list_offsets(&topic, partitions, list_offsets::LATEST)?;
+        let isolation = self.options.isolation;
+        let mut offsets = |at| control.offsets(&topic, partitions, at, isolation);
+        let (earliest, latest) = (offsets(list_offsets::EARLIEST)?, offsets(list_offsets::LATEST)?);
         let reader = |&partition: &i32| {
             let (first, last) = (earliest[&partition], latest[&partition]);
             let start = match self.plan.from {
@@ -353,12 +354,15 @@ impl Consumer {
                 failed = data.error_code;
                 continue;
             }
-            sum.add(reader.take(data.records, self.tally.now, &mut self.watch).map_err(
-                |error| {
-                    let Reader { partition, position, .. } = reader;
-                    Error::protocol(format!("partition {partition} offset {position}: {error}"))
-                },
-            )?);
+            let aborted = match data.aborted_count {
+                0 => Vec::new(),
+                _ => aborted(version, body, data.index)?,
+            };
+            let (watch, now) = (&mut self.watch, self.tally.now);
+            sum.add(reader.take(data.records, &aborted, now, watch).map_err(|error| {
+                let Reader { partition, position, .. } = reader;
+                Error::protocol(format!("partition {partition} offset {position}: {error}"))
+            })?);
             if self.plan.repeat && reader.is_done() {
                 reader.position = reader.start;
             }
@@ -463,6 +467,16 @@ impl Consumer {
         });
         enough || !self.plan.repeat && self.is_at_end()
     }
+}
+
+/// The transactions of a partition that are to be passed over. Few answers have any.
+#[cold]
+fn aborted(version: i16, body: &[u8], partition: i32) -> Result<Vec<AbortedTransaction>, Error> {
+    let answer = FetchResponse::decode(version, body)
+        .map_err(|error| Error::protocol(format!("Fetch v{version}: {error}")))?;
+    let partitions = answer.responses.into_iter().flat_map(|topic| topic.partitions);
+    let mut of_it = partitions.filter(|data| data.partition_index == partition);
+    Ok(of_it.next().and_then(|data| data.aborted_transactions).unwrap_or_default())
 }
 
 impl Engine for Consumer {

@@ -13,12 +13,14 @@ use ringlog_wire::message::Message;
 use ringlog_wire::{ErrorCode, client, frame, header};
 
 use api::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use api::find_coordinator;
 use api::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use api::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
 };
 
 use crate::error::Error;
+use crate::options::Isolation;
 
 /// What this client calls itself.
 pub const CLIENT_ID: &str = "ringlog-loadgen";
@@ -27,16 +29,29 @@ pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause between questions to a broker that is not ready yet.
 pub const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
+/// After how long the coordinator aborts a transaction: what Kafka's producers ask for.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
 const CONTROL_FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
-/// The versions that a broker speaks, by API key.
+/// What a broker speaks.
 #[derive(Clone, Debug, Default)]
-pub struct Versions(BTreeMap<i16, (i16, i16)>);
+pub struct Versions {
+    /// By API key.
+    apis: BTreeMap<i16, (i16, i16)>,
+    /// By name.
+    features: BTreeMap<String, i16>,
+}
 
 impl Versions {
+    /// The level of a feature that is in force in the cluster; 0 when it is not known.
+    pub fn feature(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
     /// The highest version that both sides know, not above `cap`.
     pub fn negotiate(&self, api: &Api, cap: Option<i16>) -> Result<i16, Error> {
-        let Some(&(min, max)) = self.0.get(&api.key) else {
+        let Some(&(min, max)) = self.apis.get(&api.key) else {
             return Err(Error::Broker(format!("the broker does not serve {}", api.name)));
         };
         let version = max.min(api.max).min(cap.unwrap_or(i16::MAX));
@@ -94,11 +109,12 @@ impl Control {
         self.stream
     }
 
-    /// A new producer id, for an idempotent producer.
-    pub fn init_producer_id(&mut self) -> Result<(i64, i16), Error> {
+    /// A producer id and its epoch: a new one for an idempotent producer; a transactional one keeps
+    /// its id, and what it had left open is aborted.
+    pub fn init_producer_id(&mut self, id: Option<&str>) -> Result<(i64, i16), Error> {
         let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: 60_000,
+            transactional_id: id.map(str::to_owned),
+            transaction_timeout_ms: TRANSACTION_TIMEOUT.as_millis() as i32,
             ..InitProducerIdRequest::default()
         };
         let deadline = Instant::now() + CONTROL_TIMEOUT;
@@ -111,6 +127,7 @@ impl Control {
                 ErrorCode::CoordinatorLoadInProgress
                     | ErrorCode::CoordinatorNotAvailable
                     | ErrorCode::NotCoordinator
+                    | ErrorCode::ConcurrentTransactions
                     | ErrorCode::RequestTimedOut
             );
             if !passes || Instant::now() > deadline {
@@ -122,12 +139,52 @@ impl Control {
         Ok((answer.producer_id, answer.producer_epoch))
     }
 
+    /// The address of the broker that coordinates a transactional id.
+    pub fn find_coordinator(&mut self, id: &str) -> Result<String, Error> {
+        let request = find_coordinator::FindCoordinatorRequest {
+            key: id.to_owned(),
+            key_type: find_coordinator::KEY_TRANSACTION,
+            coordinator_keys: vec![id.to_owned()],
+        };
+        let deadline = Instant::now() + CONTROL_TIMEOUT;
+        loop {
+            let answer: find_coordinator::FindCoordinatorResponse =
+                self.call(&find_coordinator::API, &request)?;
+            // Up to version 3 the answer is about one key.
+            let (code, host, port) = match answer.coordinators.first() {
+                Some(one) => (one.error_code, &one.host, one.port),
+                None => (answer.error_code, &answer.host, answer.port),
+            };
+            // The first transaction of a cluster creates what keeps them.
+            let passes = matches!(
+                code,
+                ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress
+            );
+            if !passes || Instant::now() > deadline {
+                check(code, || format!("FindCoordinator of {id} at {}", self.peer))?;
+                return Ok(format!("{host}:{port}"));
+            }
+            std::thread::sleep(SETTLE_PAUSE);
+        }
+    }
+
     /// The offset of each partition at a timestamp, or at one of the API's special ones.
     pub fn list_offsets(
         &mut self,
         topic: &str,
         partitions: &[i32],
         timestamp: i64,
+    ) -> Result<BTreeMap<i32, i64>, Error> {
+        self.offsets(topic, partitions, timestamp, Isolation::ReadUncommitted)
+    }
+
+    /// The same, where the latest is where an isolation level ends.
+    pub fn offsets(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        timestamp: i64,
+        isolation: Isolation,
     ) -> Result<BTreeMap<i32, i64>, Error> {
         let asked = |&partition_index: &i32| ListOffsetsPartition {
             partition_index,
@@ -136,6 +193,7 @@ impl Control {
         };
         let request = ListOffsetsRequest {
             replica_id: -1,
+            isolation_level: isolation.code(),
             topics: vec![ListOffsetsTopic {
                 name: topic.to_owned(),
                 partitions: partitions.iter().map(asked).collect(),
@@ -183,7 +241,13 @@ impl Control {
         let range = |entry: &api::api_versions::ApiVersion| {
             (entry.api_key, (entry.min_version, entry.max_version))
         };
-        Ok(Versions(answer.api_keys.iter().map(range).collect()))
+        let level = |feature: &api::api_versions::FinalizedFeature| {
+            (feature.name.clone(), feature.max_version_level)
+        };
+        Ok(Versions {
+            apis: answer.api_keys.iter().map(range).collect(),
+            features: answer.finalized_features.iter().map(level).collect(),
+        })
     }
 
     /// Asks in the highest version that both sides know.

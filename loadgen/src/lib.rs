@@ -1,10 +1,11 @@
 //! A fast Kafka client that makes load, measures latency and checks what it reads.
 //!
-//! One thread, non-blocking sockets, requests that are built before the run. The workloads are
-//! [`produce::run`], [`consume::run`] and [`end_to_end::run`]; their options are those of the
-//! command line ([`options`]), their result is a [`report::Report`]. What a producer stamped into
-//! its messages ([`payload`]) a consumer checks ([`checker`]). [`sink`] is a server that only takes
-//! in, to measure the client itself.
+//! One thread, non-blocking sockets, requests that are built before the run (unless it is asked to
+//! build them as a producer does). The workloads are [`produce::run`], [`consume::run`],
+//! [`end_to_end::run`], [`mix::run`] and [`sweep::run`]; their options are those of the command line
+//! ([`options`]), their result is a [`report::Report`] or a [`sweep::Sweep`]. What a producer
+//! stamped into its messages ([`payload`]) a consumer checks ([`checker`]). [`sink`] is a server
+//! that only takes in, to measure the client itself.
 #![forbid(unsafe_code)]
 // This program measures from outside: time, sockets and files are its business.
 #![allow(clippy::disallowed_methods)]
@@ -36,6 +37,7 @@ pub mod rate;
 pub mod raw;
 pub mod report;
 pub mod sink;
+pub mod sweep;
 pub mod tally;
 
 pub use error::Error;

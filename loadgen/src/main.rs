@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ringlog_loadgen::options::{
-    Common, ConsumeOptions, EndToEndOptions, MixOptions, ProduceOptions,
+    Common, ConsumeOptions, EndToEndOptions, MixOptions, ProduceOptions, SweepOptions,
 };
 use ringlog_loadgen::report::Report;
 use ringlog_loadgen::sink::Sink;
-use ringlog_loadgen::{Error, consume, end_to_end, mix, produce};
+use ringlog_loadgen::{Error, consume, end_to_end, mix, produce, sweep};
 use serde::Serialize;
 
 /// Makes load for a Kafka-compatible broker, measures latency, and checks what it reads.
@@ -37,6 +37,8 @@ enum Workload {
     EndToEnd(EndToEndOptions),
     /// Write and read in one run: producers, consumers at the tail, and readers of older data
     Mix(MixOptions),
+    /// Write at rising rates until one is not held, or its latency passes a bound
+    Sweep(SweepOptions),
     /// Take in what `produce --bare` sends, to measure the client alone
     Sink {
         /// Where to listen
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Workload::Consume(options) => run(&options.common, || consume::run(&options)),
         Workload::Mix(options) => run(&options.common, || mix::run(&options)),
         Workload::EndToEnd(options) => run(&options.common, || end_to_end::run(&options)),
+        Workload::Sweep(options) => find_knee(&options),
         Workload::Sink { listen, cpu } => take_in(listen, cpu),
     }
 }
@@ -64,11 +67,23 @@ fn run<Options: Serialize>(
 ) -> ExitCode {
     match pin(common).and_then(|()| workload()) {
         Ok(report) => {
-            println!("{}", if common.json { report.json() } else { report.text() });
-            if report.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            tell(if common.json { report.json() } else { report.text() }, report.is_success())
         }
         Err(error) => refuse(&error),
     }
+}
+
+fn find_knee(options: &SweepOptions) -> ExitCode {
+    let common = &options.produce.common;
+    match pin(common).and_then(|()| sweep::run(options)) {
+        Ok(sweep) => tell(if common.json { sweep.json() } else { sweep.text() }, sweep.is_success()),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn tell(text: String, is_success: bool) -> ExitCode {
+    println!("{text}");
+    if is_success { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn pin(common: &Common) -> Result<(), Error> {

@@ -82,7 +82,7 @@ pub fn measure<O: serde::Serialize>(
     let arrivals = Rc::new(RefCell::new(Arrivals::new(tail.consumers)));
     arrivals.borrow_mut().meter.track = hdr_log::track(&log, "end-to-end");
     let mut crew = Crew::open(common, producing, tail, catch_up, poll.registry(), run, &arrivals)?;
-    crew.producer.tally.meter.track = hdr_log::track(&log, "produce");
+    crew.producer.log(&log);
     for (consumer, tag) in [(&mut crew.tail, "fetch"), (&mut crew.catch_up, "catch-up")] {
         if let Some(consumer) = consumer {
             consumer.tally.meter.track = hdr_log::track(&log, tag);

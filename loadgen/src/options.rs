@@ -90,6 +90,24 @@ impl Serialize for From {
     }
 }
 
+/// `isolation.level` of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Everything up to the high watermark.
+    ReadUncommitted,
+    /// Nothing of transactions that are open or were aborted.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests spell it.
+    pub fn code(self) -> i8 {
+        self as i8
+    }
+}
+
 /// `compression.type` of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -190,6 +208,9 @@ pub struct Producing {
     /// Each connection is an idempotent producer: nothing is lost, repeated or reordered by retries
     #[arg(long)]
     pub idempotent: bool,
+    /// Each connection is a transactional producer, which commits after so many requests
+    #[arg(long, value_name = "REQUESTS")]
+    pub transactional: Option<u64>,
     /// The messages' keys: none, uniform:COUNT, or zipf:COUNT[,EXPONENT]
     #[arg(long, default_value = "none")]
     pub keys: Keys,
@@ -226,6 +247,9 @@ pub struct Consuming {
     /// Milliseconds that the broker waits for them
     #[arg(long, default_value_t = 500)]
     pub max_wait_ms: i32,
+    /// Whether to read what transactions have not committed
+    #[arg(long, value_enum, default_value = "read_uncommitted")]
+    pub isolation: Isolation,
     /// Highest version of Fetch to use
     #[arg(long, value_name = "VERSION")]
     pub fetch_version: Option<i16>,
@@ -330,6 +354,75 @@ pub struct MixOptions {
     pub readers_topic: Option<String>,
 }
 
+/// `ringlog-loadgen sweep`: as `produce`, at rising rates of its own.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct SweepOptions {
+    #[command(flatten)]
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub produce: ProduceOptions,
+    /// Messages a second to begin with
+    #[arg(long, default_value_t = 10_000.0, value_name = "MESSAGES_PER_SECOND")]
+    pub from_rate: f64,
+    /// Highest rate to try
+    #[arg(long, value_name = "MESSAGES_PER_SECOND")]
+    pub to_rate: Option<f64>,
+    /// Each rate is so many times the one before, until one fails
+    #[arg(long, default_value_t = 2.0)]
+    pub growth: f64,
+    /// Then the space between the last good one and the first bad one is halved so often
+    #[arg(long, default_value_t = 3)]
+    pub halvings: u32,
+    /// A rate is good when it is held with a 99th percentile of at most this
+    #[arg(long, default_value_t = 10.0, value_name = "MILLISECONDS")]
+    pub p99_max_ms: f64,
+}
+
+/// Seconds that a sweep measures each rate, when the options do not say.
+pub const SWEEP_DURATION: f64 = 5.0;
+/// Seconds that it warms up for each rate, when the options do not say.
+pub const SWEEP_WARMUP: f64 = 1.0;
+
+impl SweepOptions {
+    /// The options of the run at one rate.
+    pub fn at(&self, rate: f64) -> ProduceOptions {
+        let mut options = self.produce.clone();
+        let common = &mut options.common;
+        common.duration = common.duration.or(Some(SWEEP_DURATION));
+        if common.warmup == 0.0 {
+            common.warmup = SWEEP_WARMUP;
+        }
+        if let Some(path) = &mut common.hdr_log {
+            path.as_mut_os_string().push(format!(".{rate:.0}"));
+        }
+        options.producing.rate = Some(rate);
+        options
+    }
+
+    /// Whether the options make sense together.
+    pub fn check(&self) -> Result<(), Error> {
+        self.at(self.from_rate).check()?;
+        if self.produce.producing.rate.is_some() || self.produce.common.messages.is_some() {
+            return Err(Error::Usage(
+                "sweep goes with neither --rate nor --messages: it has rates of its own, each for \
+                 --duration"
+                    .into(),
+            ));
+        }
+        let above = |name: &str, value: f64, low: f64| match value > low && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Usage(format!("{name}: expected more than {low}, found {value}"))),
+        };
+        above("--from-rate", self.from_rate, 0.0)?;
+        above("--growth", self.growth, 1.0)?;
+        above("--p99-max-ms", self.p99_max_ms, 0.0)?;
+        match self.to_rate {
+            Some(rate) => above("--to-rate", rate, self.from_rate),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Common {
     /// The time limit of one request.
     pub fn timeout(&self) -> Duration {
@@ -364,11 +457,16 @@ impl Producing {
         let is_remade = common.verify && self.compression != Codec::None;
         if self.fresh || is_remade {
             Making::Fresh
-        } else if common.verify || self.idempotent {
+        } else if common.verify || self.is_idempotent() {
             Making::Stamped
         } else {
             Making::Prebuilt
         }
+    }
+
+    /// Whether batches carry a producer's sequences.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent || self.transactional.is_some()
     }
 
     /// How long a message waits for its batch to become full.
@@ -393,12 +491,16 @@ impl Producing {
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err(Error::Usage("--rate: expected messages a second above 0".into()));
         }
-        if self.idempotent && self.acks != Acks::All {
-            return Err(Error::Usage("--idempotent needs --acks all".into()));
+        if self.transactional == Some(0) {
+            return Err(Error::Usage("--transactional: expected at least 1 request".into()));
         }
-        if self.idempotent && common.inflight > IDEMPOTENT_INFLIGHT_MAX {
+        let name = if self.transactional.is_some() { "--transactional" } else { "--idempotent" };
+        if self.is_idempotent() && self.acks != Acks::All {
+            return Err(Error::Usage(format!("{name} needs --acks all")));
+        }
+        if self.is_idempotent() && common.inflight > IDEMPOTENT_INFLIGHT_MAX {
             return Err(Error::Usage(format!(
-                "--idempotent allows at most {IDEMPOTENT_INFLIGHT_MAX} requests under way \
+                "{name} allows at most {IDEMPOTENT_INFLIGHT_MAX} requests under way \
                  (brokers remember that many), found --inflight {}",
                 common.inflight
             )));
@@ -406,15 +508,21 @@ impl Producing {
         if self.ack_log.is_some() && (!common.verify || self.acks == Acks::None) {
             return Err(Error::Usage("--ack-log needs --verify and --acks 1 or all".into()));
         }
+        if self.ack_log.is_some() && self.transactional.is_some() {
+            return Err(Error::Usage(
+                "--ack-log goes with no --transactional: only a commit promises anything".into(),
+            ));
+        }
         self.check_linger()?;
         if bare && self.compression != Codec::None {
             return Err(Error::Usage(
                 "--bare goes with no --compression: records are walked".into(),
             ));
         }
-        if bare && (self.idempotent || common.verify || self.acks == Acks::None) {
+        if bare && (self.is_idempotent() || common.verify || self.acks == Acks::None) {
             return Err(Error::Usage(
-                "--bare goes with neither --verify, --idempotent nor --acks 0".into(),
+                "--bare goes with neither --verify, --idempotent, --transactional nor --acks 0"
+                    .into(),
             ));
         }
         Ok(())

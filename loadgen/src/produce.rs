@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Registry, Token};
 use ringlog_wire::api;
 
+mod coordination;
 pub mod flow;
 pub mod frames;
 pub mod records;
+pub mod transactions;
 
 use crate::ack_log::AckLog;
 use crate::client::{Connection, SLICES_MAX};
@@ -23,18 +25,20 @@ use crate::cluster::{Cluster, PARTITIONS_DEFAULT};
 use crate::control::{self, Control};
 use crate::drive::{self, Engine, TICK};
 use crate::error::Error;
-use crate::hdr_log;
+use crate::hdr_log::{self, HdrLog};
 use crate::keys::Keys;
 use crate::lane::{self, Backoff};
 use crate::live::Row;
-use crate::meter::{Intended, WallClock};
-use crate::options::{Acks, Common, ProduceOptions, Producing};
+use crate::meter::{Intended, Meter, WallClock};
+use crate::options::{Acks, Codec, Common, ProduceOptions, Producing};
 use crate::rate::Schedule;
-use crate::report::Report;
+use crate::report::{Commits, Report};
 use crate::tally::Tally;
+use coordination::{Coordination, transactional_id};
 use flow::{Flow, Making, Setup};
 use frames::{Frame, Framing, Pattern};
 use records::{Maker, Order, Recipe};
+use transactions::{FEATURE_IMPLICIT, PRODUCE_IMPLICIT};
 
 /// How many writes one connection makes before the others get their turn.
 const WRITES_PER_TURN: usize = 16;
@@ -42,6 +46,8 @@ const WRITES_PER_TURN: usize = 16;
 /// together: what a processor's cache still holds.
 const PATTERNS_MAX: usize = 64;
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// The version of Produce from which batches may be compressed with zstd.
+const PRODUCE_ZSTD: i16 = 7;
 
 /// Runs `ringlog-loadgen produce`. An `Err` is a run that could not start; one that failed later
 /// says so in its report.
@@ -53,7 +59,7 @@ pub fn run(options: &ProduceOptions) -> Result<Report<ProduceOptions>, Error> {
     let cluster = if options.bare { None } else { Some(Cluster::open(&options.common)?) };
     let log = hdr_log::open(&options.common, &run.clock)?;
     let mut producer = Producer::open(&options.common, &options.producing, cluster, registry, run)?;
-    producer.tally.meter.track = hdr_log::track(&log, "produce");
+    producer.log(&log);
     let result = drive::drive(&mut poll, &mut producer, &options.common);
     let mut report = producer.report(options.clone(), result.err());
     report.finish(&log);
@@ -80,6 +86,8 @@ struct Lane {
     connection: Option<Connection>,
     flow: Flow,
     backoff: Backoff,
+    /// Of a transactional producer.
+    coordination: Option<Coordination>,
     /// The place of its next request in the schedule of all; of its next message when it lingers.
     next: u64,
     /// When it sends next if it lingers, however few messages it has then.
@@ -100,6 +108,8 @@ pub struct Producer {
     lanes: Vec<Lane>,
     /// What was counted.
     pub tally: Tally,
+    /// How long commits took.
+    pub commits: Meter,
     schedule: Option<Schedule>,
     due: u64,
     again: Vec<usize>,
@@ -107,6 +117,7 @@ pub struct Producer {
     stop_at: Option<Instant>,
     remaining: Option<u64>,
     stopping: bool,
+    is_closing: bool,
     look_at: Instant,
 }
 
@@ -129,7 +140,7 @@ impl Producer {
         let leaders: Vec<i32> = by_leader.keys().copied().collect();
         lane::check_connections(common.connections, leaders.len())?;
         let mut tally = Tally::default();
-        let framing = negotiate(common, options, &cluster, &leaders, &mut tally)?;
+        let framing = negotiate(common, options, &cluster, &leaders, run, &mut tally)?;
         let now = Instant::now();
         let setup = Rc::new(setup(common, options, framing, run));
         if let Some(path) = &options.ack_log {
@@ -144,6 +155,7 @@ impl Producer {
             setup,
             lanes: Vec::new(),
             tally,
+            commits: Meter::default(),
             schedule: None,
             due: 0,
             again: Vec::new(),
@@ -151,6 +163,7 @@ impl Producer {
             stop_at: None,
             remaining: common.messages,
             stopping: false,
+            is_closing: false,
             look_at: now,
         };
         producer.connect_all(&by_leader)?;
@@ -158,9 +171,17 @@ impl Producer {
         Ok(producer)
     }
 
+    /// Its latencies go there.
+    pub fn log(&mut self, log: &Option<Rc<RefCell<HdrLog>>>) {
+        self.tally.meter.track = hdr_log::track(log, "produce");
+        if self.options.transactional.is_some() {
+            self.commits.track = hdr_log::track(log, "end-txn");
+        }
+    }
+
     /// How many poll tokens it uses, from 0 on.
-    pub fn tokens(common: &Common, _options: &Producing) -> usize {
-        common.connections
+    pub fn tokens(common: &Common, options: &Producing) -> usize {
+        common.connections * if options.transactional.is_some() { 2 } else { 1 }
     }
 
     fn connect_all(&mut self, by_leader: &BTreeMap<i32, Vec<i32>>) -> Result<(), Error> {
@@ -187,6 +208,7 @@ impl Producer {
                 connection: None,
                 flow,
                 backoff: Backoff::default(),
+                coordination: None,
                 next: index as u64,
                 ready_at: Instant::now(),
                 begun_before: 0,
@@ -232,12 +254,16 @@ impl Producer {
                 lane.leader
             )));
         }
-        if self.options.idempotent && lane.flow.identity.is_none() {
-            lane.flow.identity = Some(control.init_producer_id()?);
+        if self.options.is_idempotent() && lane.flow.identity.is_none() {
+            match self.options.transactional {
+                None => lane.flow.identity = Some(control.init_producer_id(None)?),
+                Some(requests) => self.enlist(index, requests)?,
+            }
         }
         let peer = control.peer().to_owned();
         let stream = control.into_stream();
-        lane.connection = Some(Connection::new(stream, &peer, &self.registry, token)?);
+        let connection = Connection::new(stream, &peer, &self.registry, token)?;
+        self.lanes[index].connection = Some(connection);
         Ok(())
     }
 
@@ -248,6 +274,11 @@ impl Producer {
         let step = self.lanes.len() as u64;
         let begun: u64 = self.lanes.iter().map(|lane| lane.next / step).sum();
         report.unsent = self.due.saturating_sub(begun);
+        if self.options.transactional.is_some() {
+            self.commits.end(Instant::now(), 0);
+            let (committed, latency) = (self.commits.measured.messages, self.commits.latency());
+            report.transactions = Some(Commits { committed, latency });
+        }
         let served = || self.lanes.iter().map(|lane| lane.flow.begun() - lane.begun_before);
         (report.served_least, report.served_most) = (served().min(), served().max());
         report.failure = failure.map(|error| error.to_string());
@@ -258,6 +289,7 @@ impl Producer {
     fn pump(&mut self, index: usize) -> Result<(), Error> {
         for _ in 0..WRITES_PER_TURN {
             self.fill(index);
+            self.coordinate(index);
             let lane = &mut self.lanes[index];
             let Some(connection) = &mut lane.connection else { return Ok(()) };
             if !lane.flow.has_queued() || !connection.is_writable() {
@@ -284,9 +316,14 @@ impl Producer {
         while !self.stopping
             && self.lanes[index].connection.is_some()
             && self.lanes[index].flow.can_fill()
+            && self.may_begin(index)
             && let Some((intended, messages)) = self.next_due(index, now)
         {
-            self.lanes[index].flow.fill(intended, messages, now);
+            let lane = &mut self.lanes[index];
+            lane.flow.fill(intended, messages, now);
+            if let Some(coordination) = &mut lane.coordination {
+                coordination.transactions.begun();
+            }
             if let Some(remaining) = &mut self.remaining
                 && self.tally.meter.is_measuring()
             {
@@ -405,6 +442,7 @@ impl Producer {
             if lane.backoff.is_over(now) {
                 self.mend(index)?;
             }
+            self.look_at_coordinator(index, now)?;
         }
         Ok(())
     }
@@ -443,6 +481,10 @@ impl Producer {
 impl Engine for Producer {
     fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
         self.tally.now = Instant::now();
+        if let Some(index) = index.checked_sub(self.lanes.len()) {
+            self.coordinator_ready(index, readable, writable)?;
+            return self.pump(index);
+        }
         if writable && let Some(connection) = &mut self.lanes[index].connection {
             connection.set_writable();
         }
@@ -455,11 +497,17 @@ impl Engine for Producer {
 
     fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
         self.tally.tick(now);
+        self.commits.tick(now, 0);
         if !self.tally.meter.is_measuring() && now >= self.begin_at {
             self.tally.meter.begin(now);
+            self.commits.begin(now);
             self.lanes.iter_mut().for_each(|lane| lane.begun_before = lane.flow.begun());
         }
         self.stopping |= self.stop_at.is_some_and(|at| now >= at);
+        if self.stopping && !std::mem::replace(&mut self.is_closing, true) {
+            // The last transactions are to be committed, full or not.
+            self.again = (0..self.lanes.len()).collect();
+        }
         if now >= self.look_at {
             self.look(now)?;
         }
@@ -474,7 +522,10 @@ impl Engine for Producer {
     }
 
     fn is_finished(&self) -> bool {
-        self.stopping && self.lanes.iter().all(|lane| lane.flow.is_idle())
+        let is_open = |coordination: &Coordination| coordination.transactions.is_open();
+        let is_done =
+            |lane: &Lane| lane.flow.is_idle() && !lane.coordination.as_ref().is_some_and(is_open);
+        self.stopping && self.lanes.iter().all(is_done)
     }
 
     fn stop(&mut self) {
@@ -498,7 +549,9 @@ fn setup(common: &Common, options: &Producing, framing: Framing, run: Run) -> Se
     let mut maker = Maker::new(recipe);
     // Of fresh requests only the partitions are prebuilt.
     let messages = if making == Making::Fresh { 1 } else { options.batch_messages as u64 };
-    let mut pattern = || Pattern::new(maker.batch(&Order::plain(messages, Instant::now())));
+    let transactional = options.transactional.is_some();
+    let order = || Order { transactional, ..Order::plain(messages, Instant::now()) };
+    let mut pattern = || Pattern::new(maker.batch(&order()));
     let mut patterns = vec![pattern()];
     if options.keys != Keys::None && making != Making::Fresh {
         let fit = PATTERN_BYTES_MAX / patterns[0].bytes().len();
@@ -512,8 +565,8 @@ fn setup(common: &Common, options: &Producing, framing: Framing, run: Run) -> Se
         making,
         verify: common.verify,
         answered: options.acks != Acks::None,
-        idempotent: options.idempotent,
-        transactional: false,
+        idempotent: options.is_idempotent(),
+        transactional: options.transactional.is_some(),
         clock: run.clock,
     }
 }
@@ -538,13 +591,25 @@ fn negotiate(
     options: &Producing,
     cluster: &Option<Cluster>,
     leaders: &[i32],
+    run: Run,
     tally: &mut Tally,
 ) -> Result<Framing, Error> {
     let Some(cluster) = cluster else { return Ok(Framing::Bare) };
     let mut version = options.produce_version.unwrap_or(i16::MAX);
     for leader in leaders {
         let control: Control = cluster.connect(*leader)?;
-        version = control.versions().negotiate(&api::produce::API, Some(version))?;
+        let known = control.versions();
+        if options.transactional.is_some()
+            && known.feature("transaction.version") < FEATURE_IMPLICIT
+        {
+            version = version.min(PRODUCE_IMPLICIT - 1);
+        }
+        version = known.negotiate(&api::produce::API, Some(version))?;
+    }
+    if options.compression == Codec::Zstd && version < PRODUCE_ZSTD {
+        return Err(Error::Usage(format!(
+            "--compression zstd needs Produce v{PRODUCE_ZSTD}, this run speaks v{version}"
+        )));
     }
     tally.versions.insert(api::produce::API.name, version);
     Ok(Framing::Kafka {
@@ -553,6 +618,6 @@ fn negotiate(
         timeout_ms: (common.timeout * 1e3) as i32,
         topic: cluster.topic().to_owned(),
         topic_id: cluster.topic_id(),
-        transactional_id: None,
+        transactional_id: options.transactional.map(|_| transactional_id(run.id, 0)),
     })
 }

@@ -131,6 +131,15 @@ impl Side {
     }
 }
 
+/// What transactions cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct Commits {
+    /// Transactions committed while measuring.
+    pub committed: u64,
+    /// From asking the coordinator to its answer.
+    pub latency: Option<Latency>,
+}
+
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report<Options> {
@@ -174,6 +183,9 @@ pub struct Report<Options> {
     pub errors: BTreeMap<String, u64>,
     /// What checking found.
     pub verification: Option<Verdict>,
+    /// Of transactional producers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Commits>,
     /// Of a mixed run: what producing found. The figures above are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub produce: Option<Side>,
@@ -239,6 +251,12 @@ impl<Options: Serialize> Report<Options> {
         }
         if let Some(latency) = &self.end_to_end_latency {
             let _ = write!(text, "\n{}", latency.line("end-to-end latency"));
+        }
+        if let Some(Commits { committed, latency }) = &self.transactions {
+            let _ = write!(text, "\ntransactions committed: {}", grouped(*committed));
+            if let Some(latency) = latency {
+                let _ = write!(text, "\n{}", latency.line("commit latency"));
+            }
         }
         let sides = [("fetch", &self.fetch), ("catch-up", &self.catch_up)];
         for (name, side) in sides.iter().filter_map(|(name, side)| Some((name, side.as_ref()?))) {
@@ -328,6 +346,7 @@ mod tests {
             unsent: 0,
             errors: BTreeMap::from([("NOT_LEADER_OR_FOLLOWER".to_owned(), 3)]),
             verification: None,
+            transactions: None,
             produce: None,
             fetch: None,
             end_to_end: None,

@@ -131,6 +131,7 @@ impl Tally {
             unsent: 0,
             errors: self.errors.clone(),
             verification: None,
+            transactions: None,
             produce: None,
             fetch: None,
             end_to_end: None,

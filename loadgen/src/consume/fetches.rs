@@ -108,6 +108,7 @@ pub(super) fn request(
         max_wait_ms: options.max_wait_ms,
         min_bytes: options.min_bytes,
         max_bytes: options.fetch_max_bytes,
+        isolation_level: options.isolation.code(),
         topics: vec![FetchTopic {
             topic: topic.to_owned(),
             topic_id,

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use ringlog_wire::batch::{Batch, BatchError, Codecs, Compression};
+use ringlog_wire::api::fetch::AbortedTransaction;
+use ringlog_wire::batch::{Batch, BatchError, BatchHeader, Codecs, Compression};
 
 use crate::ack_log::AckCheck;
 use crate::arrivals::{Arrivals, Read};
@@ -96,15 +97,17 @@ impl Reader {
         self.end.is_some_and(|end| self.position >= end)
     }
 
-    /// Takes the batches of one answer. The last one may be cut off: it comes again. An error is a
-    /// batch that cannot be passed over.
+    /// Takes the batches of one answer. The last one may be cut off: it comes again. Those of
+    /// `aborted` transactions are passed over. An error is a batch that cannot be.
     pub fn take(
         &mut self,
         records: &[u8],
+        aborted: &[AbortedTransaction],
         now: Instant,
         watch: &mut Watch,
     ) -> Result<Taken, BatchError> {
         let mut taken = Taken::default();
+        let mut aborted = aborted.to_vec();
         let mut rest = records;
         while !rest.is_empty() {
             let (batch, after) = match Batch::parse(rest) {
@@ -127,6 +130,10 @@ impl Reader {
             let messages = (header.records_count.max(0) as u64).saturating_sub(skipped);
             let bytes = header.size() as u64;
             taken.bytes += bytes;
+            if !aborted.is_empty() && is_aborted(header, &mut aborted) {
+                self.position = next;
+                continue;
+            }
             if !header.is_control() {
                 taken.messages += messages;
                 if let Some(arrivals) = &watch.arrivals {
@@ -192,9 +199,22 @@ impl Reader {
     }
 }
 
+/// Whether a batch belongs to one of these transactions. The marker of one ends it.
+fn is_aborted(header: &BatchHeader, aborted: &mut Vec<AbortedTransaction>) -> bool {
+    let offset = header.base_offset;
+    let is_it = |transaction: &AbortedTransaction| {
+        transaction.producer_id == header.producer_id && transaction.first_offset <= offset
+    };
+    if header.is_control() {
+        aborted.retain(|transaction| !is_it(transaction));
+        return false;
+    }
+    header.is_transactional() && aborted.iter().any(is_it)
+}
+
 #[cfg(test)]
 mod tests {
-    use ringlog_wire::batch;
+    use ringlog_wire::batch::{self, BatchBuilder, BatchOptions};
 
     use super::*;
     use crate::keys::Keys;
@@ -223,7 +243,7 @@ mod tests {
         let mut watch = Watch::new(vec![checks], None);
         let mut sum = Taken::default();
         for answer in answers {
-            if let Ok(taken) = reader.take(answer, Instant::now(), &mut watch) {
+            if let Ok(taken) = reader.take(answer, &[], Instant::now(), &mut watch) {
                 sum.add(taken);
             }
         }
@@ -240,6 +260,34 @@ mod tests {
         let (reader, taken, verdict) = read(0, &[&bytes[..cut], &bytes[2 * bytes.len() / 3..]]);
         assert_eq!((reader.position, taken.messages, verdict.verified), (12, 12, 12));
         assert!(verdict.is_clean(), "{verdict:?}");
+    }
+
+    #[test]
+    fn aborted_transactions_are_passed_over_up_to_their_markers() {
+        let batch = |base_offset, producer_id, control| {
+            let options = BatchOptions {
+                control,
+                base_offset,
+                ..BatchOptions::transactional(producer_id, 0, 0)
+            };
+            let mut builder = BatchBuilder::new(options);
+            builder.push(0, None, Some(b"value"), &[]);
+            builder.finish()
+        };
+        let records = [
+            batch(0, 7, false),
+            batch(1, 8, false),
+            batch(2, 7, true),
+            batch(3, 7, false),
+            batch(4, 7, true),
+            batch(5, 8, true),
+        ]
+        .concat();
+        let aborted = [AbortedTransaction { producer_id: 7, first_offset: 0 }];
+        let mut reader = Reader { consumer: 0, partition: 0, start: 0, position: 0, end: None };
+        let taken =
+            reader.take(&records, &aborted, Instant::now(), &mut Watch::default()).unwrap();
+        assert_eq!((reader.position, taken.messages), (6, 2));
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn fetch_responses() {
                         .then_some((parted.epoch, parted.end_offset)),
                     current_leader: (*leader != LeaderIdAndEpoch::default())
                         .then_some((leader.leader_id, leader.leader_epoch)),
+                    aborted_count: owned.aborted_transactions.as_ref().map_or(0, Vec::len),
                     records: owned.records.as_deref().unwrap_or_default(),
                 };
                 assert_eq!(view, again, "v{version} seed {seed}");

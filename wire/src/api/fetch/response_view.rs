@@ -116,6 +116,8 @@ pub struct PartitionDataView<'a> {
     pub diverging_epoch: Option<(i32, i64)>,
     /// Who leads, and in which epoch.
     pub current_leader: Option<(i32, i32)>,
+    /// How many transactions are to be skipped: the owned form names them.
+    pub aborted_count: usize,
     /// Whole record batches, though the last may be cut off; null counts as none.
     pub records: &'a [u8],
 }
@@ -133,9 +135,10 @@ impl<'a> Element<'a> for PartitionDataView<'a> {
             preferred_read_replica: -1,
             diverging_epoch: None,
             current_leader: None,
+            aborted_count: input.count_or_null(flexible)?.unwrap_or(0),
             records: &[],
         };
-        for _ in 0..input.count_or_null(flexible)?.unwrap_or(0) {
+        for _ in 0..data.aborted_count {
             input.take(size_of::<i64>() * 2)?;
             if flexible {
                 input.skip_tags()?;
