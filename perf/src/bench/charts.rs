@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::figures::{self, Better};
 use super::plot::{self, Bar, Plot, Scale, Series};
 use super::results::{Results, Row};
-use super::spec::Workload;
+use super::spec::{Kind, Workload};
 use crate::table::{Spread, significant};
 
 /// Percentiles of a report without a curve.
@@ -65,10 +65,21 @@ fn title_of(figure: &str) -> &str {
     figures::find(figure).map_or(figure, |figure| figure.title)
 }
 
-/// Of brokers by their place in the experiment, so that one keeps its colour all through.
+/// One broker keeps its colour all through: Kafka the second, what has no broker the third, and
+/// the others those that are left, in the order of the experiment.
 fn colour_of(results: &Results, broker: &str) -> usize {
-    let brokers = &results.head.experiment.brokers;
-    brokers.iter().position(|known| known.name == broker).unwrap_or_default()
+    let kind_of = |name: &str| results.head.experiment.broker(name).ok().map(|b| b.kind);
+    let is_ringlog = |kind: Kind| matches!(kind, Kind::Ringlog | Kind::Address);
+    match kind_of(broker) {
+        Some(Kind::Kafka) => 1,
+        Some(Kind::Ceiling | Kind::Disk) => 2,
+        _ => {
+            let brokers = results.head.experiment.brokers.iter();
+            let mut ours = brokers.filter(|known| is_ringlog(known.kind));
+            let place = ours.position(|known| known.name == broker).unwrap_or_default();
+            if place == 0 { 0 } else { place + 2 }
+        }
+    }
 }
 
 fn push(charts: &mut Vec<Chart>, kind: &str, plot: &Plot) {
@@ -166,7 +177,8 @@ fn merged(rounds: &[Vec<(f64, f64)>], name: String, colour: usize) -> Option<Ser
         }
     }
     let has_dots = points.len() <= FEW.len();
-    (points.len() > 1).then_some(Series { name, colour, points, range, has_dots })
+    let dash = colour;
+    (points.len() > 1).then_some(Series { name, colour, dash, points, range, has_dots })
 }
 
 /// Throughput against latency: the p99 at each step of a sweep, of the round with the median knee.
@@ -186,9 +198,8 @@ fn sweep(results: &Results, workload: &Workload) -> Plot {
                 steps.iter().filter_map(|step| step_point(step, field)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             let name = format!("{} {name}", results.title_of(broker));
-            let colour = colour_of(results, broker) + index * 3;
-            let range = Vec::new();
-            all.push(Series { name, colour, points, range, has_dots: true });
+            let (colour, range) = (colour_of(results, broker), Vec::new());
+            all.push(Series { name, colour, dash: index, points, range, has_dots: true });
         }
     }
     all.retain(|series| series.points.len() > 1);
@@ -229,7 +240,7 @@ fn series(results: &Results, workload: &Workload, field: &str, name: &str) -> Pl
         if points.len() > 1 {
             let (colour, range) = (colour_of(results, broker), Vec::new());
             let name = results.title_of(broker);
-            all.push(Series { name, colour, points, range, has_dots: true });
+            all.push(Series { name, colour, dash: colour, points, range, has_dots: true });
         }
     }
     let is_latency = field.ends_with("_us");

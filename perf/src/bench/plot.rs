@@ -23,7 +23,7 @@ const DASHES: [&str; 4] = ["", "7 4", "2 3", "9 3 2 3"];
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 44.0;
 /// What a logarithmic axis shows of nothing at all.
@@ -49,6 +49,8 @@ pub struct Series {
     pub name: String,
     /// Which colour; alike in all plots of a report.
     pub colour: usize,
+    /// Which dashes.
+    pub dash: usize,
     /// From left to right.
     pub points: Vec<(f64, f64)>,
     /// Lowest and highest at each point, as wide as `points` or empty.
@@ -221,7 +223,7 @@ impl Plot {
     fn draw_legend(&self, svg: &mut String) {
         let mut x = LEFT;
         for series in &self.series {
-            let (colour, dash) = look(series.colour);
+            let (colour, dash) = look(series);
             let _ = write!(
                 svg,
                 "<path class=\"curve\" style=\"stroke:var(--c{colour})\" \
@@ -236,12 +238,12 @@ impl Plot {
     }
 }
 
-fn look(colour: usize) -> (usize, &'static str) {
-    (colour % COLOURS, DASHES[colour % DASHES.len()])
+fn look(series: &Series) -> (usize, &'static str) {
+    (series.colour % COLOURS, DASHES[series.dash % DASHES.len()])
 }
 
 fn draw_series(svg: &mut String, frame: &Frame, series: &Series) {
-    let (colour, dash) = look(series.colour);
+    let (colour, dash) = look(series);
     let at = |(x, y): (f64, f64)| format!("{:.1} {:.1}", frame.left(x), frame.top(y));
     if series.range.len() == series.points.len() && series.range.len() > 1 {
         let pairs = || series.points.iter().zip(&series.range);

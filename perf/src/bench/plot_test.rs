@@ -7,6 +7,7 @@ fn plot(x: Scale, y: Scale, points: &[(f64, f64)]) -> Plot {
     let series = Series {
         name: "<one>".into(),
         colour: 9,
+        dash: 0,
         points: points.to_vec(),
         range: points.iter().map(|(_, y)| (y * 0.5, y * 2.0)).collect(),
         has_dots: true,
