@@ -254,12 +254,18 @@ fn series(results: &Results, workload: &Workload, field: &str, name: &str) -> Pl
     }
 }
 
+/// Milliseconds of a latency; of a count, how many a second: the last stretch may be shorter.
 fn seconds_of(report: &Value, field: &str) -> Vec<(f64, f64)> {
-    let scale = if field.ends_with("_us") { 1e-3 } else { 1.0 };
     let seconds = report.get("series").and_then(Value::as_array);
+    let mut last = 0.0;
     let points = seconds.into_iter().flatten().filter_map(|second| {
         let number = |name: &str| second.get(name).and_then(Value::as_f64);
-        Some((number("t")?, number(field)? * scale))
+        let (at, value) = (number("t")?, number(field)?);
+        let stretch = at - std::mem::replace(&mut last, at);
+        if field.ends_with("_us") {
+            return Some((at, value / 1e3));
+        }
+        (stretch > 0.0).then_some((at, value / stretch))
     });
     points.collect()
 }

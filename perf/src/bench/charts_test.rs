@@ -61,13 +61,13 @@ fn sweeps_are_drawn_by_the_rate_that_was_reached() {
 fn seconds_are_drawn_as_they_were() {
     let mut made = results(TWO, "messages_per_second", &[("kafka", &[5.0])]);
     made.rows[0].report = json!({"series": [
-        {"t": 1.0, "messages": 10, "p99_us": 2000.0}, {"t": 2.0, "messages": 30, "p99_us": 4000.0},
+        {"t": 1.0, "messages": 10, "p99_us": 2000.0}, {"t": 1.5, "messages": 30, "p99_us": 4000.0},
     ]});
     let workload = &made.head.experiment.workloads[0];
     let rate = series(&made, workload, "messages", "rate");
-    assert_eq!(rate.series[0].points, [(1.0, 10.0), (2.0, 30.0)]);
+    assert_eq!(rate.series[0].points, [(1.0, 10.0), (1.5, 60.0)]);
     let latency = series(&made, workload, "p99_us", "p99");
-    assert_eq!(latency.series[0].points, [(1.0, 2.0), (2.0, 4.0)]);
+    assert_eq!(latency.series[0].points, [(1.0, 2.0), (1.5, 4.0)]);
     assert_eq!((rate.y, latency.y), (Scale::Linear, Scale::Log));
 }
 

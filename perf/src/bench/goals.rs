@@ -75,6 +75,14 @@ impl Judged<'_> {
     }
 }
 
+/// How many are met, in a sentence.
+pub fn tally(judged: &[Judged<'_>]) -> String {
+    let met = judged.iter().filter(|one| one.standing.is_met()).count();
+    let unknown = judged.iter().filter(|one| one.standing == Standing::Unmeasured).count();
+    let rest = if unknown > 0 { format!(", {unknown} not measured") } else { String::new() };
+    format!("{met} of {} met{rest}.", judged.len())
+}
+
 /// Every goal on each of its workloads.
 pub fn judge(results: &Results) -> Vec<Judged<'_>> {
     let mut all = Vec::new();
@@ -144,7 +152,17 @@ mod tests {
         ] {
             assert_eq!(judged(ratio, ours, &theirs).0, standing, "{ours:?}");
         }
-        assert!(Standing::Unsure(true).is_met() && !Standing::Unmeasured.is_met());
+    }
+
+    #[test]
+    fn goals_are_counted() {
+        let goal = "[[goal]]\ntext = 'a'\nworkloads = ['work']\nfigure = 'p99_us'\n";
+        let text = format!(
+            "{TWO}{goal}at-most = 5.0\n{goal}at-most = 1.0\n{goal}\
+                            broker = 'ceiling'\nat-most = 1.0\n"
+        );
+        let results = results(&text, "p99_us", &[("ringlog", &[3.0])]);
+        assert_eq!(tally(&judge(&results)), "1 of 3 met, 1 not measured.");
     }
 
     #[test]

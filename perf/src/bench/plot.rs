@@ -108,7 +108,11 @@ fn ticks(scale: Scale, low: f64, high: f64) -> Vec<(f64, String)> {
             .map(|value| (*value, format!("{value}")))
             .collect(),
         Scale::Log => {
-            let steps: &[f64] = if high - low < 1.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let steps: &[f64] = match high - low {
+                span if span < 0.7 => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+                span if span < 1.5 => &[1.0, 2.0, 5.0],
+                _ => &[1.0],
+            };
             let decades = low.floor() as i32..=high.ceil() as i32;
             let all = decades
                 .flat_map(|exponent| steps.iter().map(move |step| step * 10f64.powi(exponent)));

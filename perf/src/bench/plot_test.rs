@@ -32,6 +32,7 @@ fn axes_are_divided_as_people_count() {
     assert_eq!(texts(&ticks(Scale::Linear, 0.0, 1.7e6))[1], "500 k");
     assert_eq!(texts(&ticks(Scale::Log, -1.0, 2.0)), ["0.1", "1", "10", "100"]);
     assert_eq!(texts(&ticks(Scale::Log, 0.0, 1.0)), ["1", "2", "5", "10"]);
+    assert_eq!(texts(&ticks(Scale::Log, 3.0, 3.5)), ["1 k", "1.5 k", "2 k", "3 k"]);
     let percentiles = ticks(Scale::Percentile, 0.0, 3.0);
     assert_eq!(texts(&percentiles), ["0", "50", "90", "99", "99.9"]);
 }

@@ -17,6 +17,8 @@ use crate::table::{Table, significant};
 /// Whom and to whom the overview compares.
 const OURS: &str = "ringlog";
 const THEIRS: &str = "kafka";
+/// Pictures that are files as well; the page has all of them.
+const FILES: [&str; 3] = ["latency", "end-to-end-latency", "throughput"];
 const PAGE_STYLE: &str = "\
 body{margin:0 auto;max-width:1320px;padding:24px;font:15px/1.5 system-ui,sans-serif;\
 color:var(--ink);background:var(--ground)}\
@@ -41,7 +43,7 @@ pub fn write(folder: &Path, results: &Results) -> Result<(), Failure> {
     let mut parts = Vec::new();
     for workload in results.workloads() {
         let charts = charts::charts(results, workload);
-        for chart in &charts {
+        for chart in charts.iter().filter(|chart| FILES.contains(&chart.kind.as_str())) {
             let name = format!("{}-{}.svg", file_name(&workload.name), chart.kind);
             keep_picture(folder, &name, &chart.alone, &mut names)?;
         }
@@ -173,8 +175,9 @@ pub fn summary(results: &Results) -> String {
     for workload in results.workloads() {
         let _ = write!(text, "{}\n{}\n", workload.title, table(results, workload).text());
     }
-    if let Some(table) = goal_table(&goals::judge(results)) {
-        text.push_str(&table.text());
+    let judged = goals::judge(results);
+    if let Some(table) = goal_table(&judged) {
+        let _ = write!(text, "{}\n{}\n", table.text(), goals::tally(&judged));
     }
     text
 }
@@ -197,8 +200,9 @@ pub fn markdown(results: &Results, pictures: &[String]) -> String {
     if pictures.iter().any(|name| name == "overview.svg") {
         text.push_str("\n![overview](overview.svg)\n");
     }
-    if let Some(table) = goal_table(&goals::judge(results)) {
-        let _ = write!(text, "\n## Goals\n\n{}", table.text());
+    let judged = goals::judge(results);
+    if let Some(table) = goal_table(&judged) {
+        let _ = write!(text, "\n## Goals\n\n{}\n\n{}", goals::tally(&judged), table.text());
     }
     let mut section = "";
     for workload in results.workloads() {
@@ -208,9 +212,11 @@ pub fn markdown(results: &Results, pictures: &[String]) -> String {
         }
         let table = table(results, workload).text();
         let _ = write!(text, "\n### {}\n\n{table}", workload.title);
-        let start = format!("{}-latency.svg", file_name(&workload.name));
-        if pictures.contains(&start) {
-            let _ = write!(text, "\n![{} latency]({start})\n", workload.title);
+        for kind in FILES {
+            let picture = format!("{}-{kind}.svg", file_name(&workload.name));
+            if pictures.contains(&picture) {
+                let _ = write!(text, "\n![{} {kind}]({picture})\n", workload.title);
+            }
         }
     }
     text.push_str("\n## Commands\n\n");
@@ -242,8 +248,10 @@ fn page(results: &Results, overview: Option<String>, parts: &[(&Workload, Vec<Ch
     if let Some(overview) = overview {
         let _ = writeln!(html, "<div class=\"pictures\">{overview}</div>");
     }
-    if let Some(table) = goal_table(&goals::judge(results)) {
-        let _ = writeln!(html, "<h2>Goals</h2>{}", html_table(&table));
+    let judged = goals::judge(results);
+    if let Some(table) = goal_table(&judged) {
+        let tally = goals::tally(&judged);
+        let _ = writeln!(html, "<h2>Goals</h2><p>{tally}</p>{}", html_table(&table));
     }
     let mut section = "";
     for (workload, charts) in parts {

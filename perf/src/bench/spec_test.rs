@@ -111,6 +111,12 @@ fn every_file_in_the_repository_is_right() {
         let experiment = Experiment::read(root, name).unwrap_or_else(|error| panic!("{error}"));
         assert!(!experiment.about.is_empty(), "{name} says nothing of itself");
         assert_eq!(name.starts_with("goal-"), !experiment.goals.is_empty(), "{name}");
+        for goal in &experiment.goals {
+            let named = std::iter::once(&goal.broker).chain(&goal.against);
+            for broker in named {
+                assert!(experiment.broker(broker).is_ok(), "{name}: {broker}");
+            }
+        }
         // It is kept in a folder of results, and read from there.
         let text = serde_json::to_string(&experiment).unwrap();
         assert_eq!(serde_json::from_str::<Experiment>(&text).unwrap(), experiment);
