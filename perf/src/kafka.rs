@@ -46,7 +46,7 @@ impl Kafka {
     pub fn fetch(place: &Place) -> Result<Self, Failure> {
         let libraries = place.cache().join(format!("kafka-{VERSION}"));
         if !libraries.is_dir() {
-            println!("fetching Apache Kafka {VERSION} with Maven ...");
+            eprintln!("fetching Apache Kafka {VERSION} with Maven ...");
             let unfinished = place.cache().join(format!("kafka-{VERSION}.unfinished"));
             fs::create_dir_all(&unfinished)?;
             let folder = TemporaryFolder::new(&std::env::temp_dir(), "perf-maven")?;
@@ -80,10 +80,7 @@ impl Kafka {
             let format = ["format", "-t", CLUSTER_ID, "-c", &settings, "--standalone"];
             process::output_of(self.tool("kafka.tools.StorageTool").args(format))?;
         }
-        let mut command = vec!["java".to_string()];
-        let heap = heap_mib()?;
-        command.extend([format!("-Xms{heap}m"), format!("-Xmx{heap}m")]);
-        command.extend(JVM_FLAGS.map(String::from));
+        let mut command = broker_words()?;
         command.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into());
         command.extend(["-cp".into(), self.class_path(), "kafka.Kafka".into(), settings]);
         Server::start(Plan {
@@ -104,10 +101,32 @@ impl Kafka {
         command
     }
 
+    /// The arguments of `java` for one of Kafka's performance tools, with the flags that
+    /// `kafka-run-class.sh` gives them.
+    pub fn performance_tool(&self, class: &str) -> Vec<String> {
+        let mut words = vec!["-Xmx512M".to_string()];
+        words.extend(JVM_FLAGS.map(String::from));
+        words.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into());
+        words.extend(["-cp".into(), self.class_path(), class.into()]);
+        words
+    }
+
+    /// How a broker is started, without what differs from one folder to another.
+    pub fn command_text(&self) -> Result<String, Failure> {
+        Ok(format!("{} kafka.Kafka server.properties", broker_words()?.join(" ")))
+    }
+
     /// All of Kafka's jars, as `java -cp` takes them.
     pub fn class_path(&self) -> String {
         format!("{}/*", self.libraries.display())
     }
+}
+
+fn broker_words() -> Result<Vec<String>, Failure> {
+    let heap = heap_mib()?;
+    let mut words = vec!["java".to_string(), format!("-Xms{heap}m"), format!("-Xmx{heap}m")];
+    words.extend(JVM_FLAGS.map(String::from));
+    Ok(words)
 }
 
 fn heap_mib() -> Result<u64, Failure> {

@@ -26,8 +26,6 @@ pub struct Latency {
 pub struct Report {
     /// Messages acknowledged or read while measuring.
     pub messages: u64,
-    /// Bytes of their record batches.
-    pub bytes: u64,
     /// Messages, the warm-up included.
     pub messages_total: u64,
     /// While measuring.
@@ -52,11 +50,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Bytes moved in all: what the server worked for, the warm-up included.
-    pub fn bytes_total(&self) -> f64 {
-        self.bytes as f64 * self.messages_total as f64 / self.messages.max(1) as f64
-    }
-
     fn parse(text: &str) -> Result<Self, Failure> {
         let unreadable = |error| format!("the load generator's JSON: {error}\n{text}");
         let raw: Value = serde_json::from_str(text.trim()).map_err(unreadable)?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::place::Place;
@@ -12,7 +12,7 @@ use crate::process;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Where and on what an experiment ran.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// As the kernel names it.
     pub cpu: String,

@@ -2,7 +2,8 @@
 //!
 //! | command | what it does |
 //! |--|--|
-//! | `first` | one table: Ringlog, Apache Kafka and the ceiling of this machine, side by side |
+//! | `run`, `first`, `goals`, `matrix`, `quick` | experiments from files: Ringlog, Apache Kafka, the ceiling |
+//! | `report`, `compare` | their results once more, and what changed between two |
 //! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
 //! | `hostile` | clients that mean harm, or too much, with well-behaved ones beside them |
 //! | `exactly-once` | transactions, Kafka Streams and Kafka Connect on a broker that is killed |
@@ -16,12 +17,12 @@
 // state machines take as arguments.
 #![allow(clippy::disallowed_methods)]
 
+mod bench;
 mod broker;
 mod clients;
 mod crash;
 mod dump;
 mod exactly_once;
-mod first;
 mod hostile;
 mod kafka;
 mod kcat;
@@ -58,8 +59,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Experiment {
+    /// Experiments from files in perf/experiments
+    Run(bench::RunArguments),
     /// Ringlog, Apache Kafka and the ceiling of this machine in one table
-    First(first::Arguments),
+    First(bench::Options),
+    /// Every goal, each with what was measured of it
+    Goals(bench::GoalArguments),
+    /// Every option of the broker, in slices
+    Matrix(bench::MatrixArguments),
+    /// Within three minutes: how many messages a second, at which p99.9, against Apache Kafka
+    Quick(bench::Options),
+    /// Make the reports of a folder of results once more
+    Report(bench::ReportArguments),
+    /// What changed between two folders of results, and whether it is more than noise
+    Compare(bench::compare::Arguments),
     /// Kill the broker at random moments under producers; nothing acknowledged may miss
     Crash(crash::Arguments),
     /// Foreign clients and Kafka's file checker against each way of running Ringlog
@@ -76,7 +89,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = place::Place::find(arguments.work, arguments.binaries).and_then(|place| {
         match arguments.experiment {
-            Experiment::First(arguments) => first::run(&place, &arguments),
+            Experiment::Run(arguments) => bench::run(&place, &arguments),
+            Experiment::First(options) => bench::run_named(&place, "first", &options),
+            Experiment::Goals(arguments) => bench::run_goals(&place, &arguments),
+            Experiment::Matrix(arguments) => bench::run_matrix(&place, &arguments),
+            Experiment::Quick(options) => bench::run_quick(&place, &options),
+            Experiment::Report(arguments) => bench::run_report(&arguments),
+            Experiment::Compare(arguments) => bench::compare::run(&place, &arguments),
             Experiment::Crash(arguments) => crash::run(&place, &arguments),
             Experiment::Clients(arguments) => clients::run(&place, &arguments),
             Experiment::Hostile(arguments) => hostile::run(&place, &arguments),

@@ -87,7 +87,7 @@ impl Promises {
         }
         let text = format!("{}\n\n{}", machine.line(), table.text());
         println!("\n{text}");
-        let folder = crate::first::results_folder(place, machine, is_quick, experiment);
+        let folder = crate::bench::results::folder(place, machine, is_quick, experiment)?;
         fs::create_dir_all(&folder)?;
         let mut lines = String::new();
         for row in &self.rows {

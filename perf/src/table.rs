@@ -17,6 +17,11 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Its rows; the first one holds the names.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// The table as Markdown.
     pub fn text(&self) -> String {
         let width_of = |column: usize| {

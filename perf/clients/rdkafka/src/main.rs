@@ -3,6 +3,7 @@
 //! ```text
 //! build: cargo build --release --locked        (in this folder; a workspace of its own)
 //! start: client-rdkafka --bootstrap HOST:PORT --prefix PREFIX [--only CHECK,CHECK]
+//! speed: client-rdkafka --bootstrap HOST:PORT --prefix TOPIC --bench SECONDS --message-bytes N
 //! ```
 //!
 //! Every line of output is one check: `{"check","result","detail","answer"}`. The answer has
@@ -18,13 +19,14 @@
 mod admin;
 mod broker;
 mod failures;
+mod flood;
 mod flow;
 mod groups;
 mod records;
 mod transactions;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker::Broker;
 
@@ -62,6 +64,25 @@ fn run(check: &Check, broker: &Broker) {
     println!("{line}");
 }
 
+/// Prints how fast the producer was.
+fn bench(bootstrap: &str, topic: &str, seconds: &str, message_bytes: Option<&str>) -> ExitCode {
+    let duration = seconds.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let Some((duration, bytes)) = duration.zip(message_bytes.unwrap_or("100").parse().ok()) else {
+        eprintln!("client-rdkafka: --bench takes seconds, --message-bytes a number");
+        return ExitCode::FAILURE;
+    };
+    match flood::run(bootstrap, topic, duration, bytes) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("client-rdkafka: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| {
@@ -72,6 +93,9 @@ fn main() -> ExitCode {
         eprintln!("usage: client-rdkafka --bootstrap HOST:PORT --prefix PREFIX [--only CHECK,...]");
         return ExitCode::FAILURE;
     };
+    if let Some(seconds) = value("--bench") {
+        return bench(&bootstrap, &prefix, &seconds, value("--message-bytes").as_deref());
+    }
     let only = value("--only").unwrap_or_default();
     let chosen: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
     let broker = match Broker::new(bootstrap, prefix) {
