@@ -2,7 +2,8 @@
 //! 99th percentile.
 //!
 //! Rates grow by a factor until one fails; then the space between the last that passed and the
-//! first that failed is halved a few times. Each rate is a run of its own, with its own connections.
+//! first that failed is halved a few times. Each rate is a run of its own, with connections of its
+//! own.
 
 use std::fmt::Write;
 

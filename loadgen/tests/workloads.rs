@@ -75,7 +75,7 @@ fn prebuilt_requests_have_many_keys_and_are_compressed_beforehand() {
     assert_eq!(broker.state().compressions, [3].into());
     let per_message = produced.bytes as f64 / produced.messages as f64;
     assert!(per_message < 100.0, "compressed: {per_message} bytes a message");
-    assert_eq!(consume(&broker, "--consumers 3").messages, 3 * produced.messages);
+    assert_eq!(consume(&broker, "--consumers 3 --connections 2").messages, 3 * produced.messages);
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn an_open_loop_counts_what_a_stalled_broker_delays() {
         std::thread::sleep(Duration::from_millis(700));
         stalled.stall(Duration::from_millis(500));
     });
-    let line = "--rate 1000 --batch-messages 1 --duration 2 --connections 2 --inflight 2";
+    let line = "--rate 200 --batch-messages 1 --duration 2 --connections 2 --inflight 2";
     let report = produce(&broker, line);
     stopper.join().unwrap();
     let latency = report.latency.unwrap();
     // Each of the requests that were due meanwhile is late, not only the four that were under way.
-    assert!((1_900..=2_001).contains(&latency.count), "{}", latency.count);
+    assert!((350..=401).contains(&latency.count), "{}", latency.count);
     let (_, at_85) = latency.percentiles.iter().copied().find(|(at, _)| *at >= 85.0).unwrap();
     assert!(at_85 > 80_000.0, "a fifth of two seconds was delayed: {at_85} µs");
     assert!(latency.p999_us > 400_000.0 && latency.max_us > 450_000.0, "{latency:?}");
