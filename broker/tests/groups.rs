@@ -385,6 +385,41 @@ fn groups_of_all_coordinators_share_one_limit_of_memory() {
     assert_eq!(try_to_commit_much(&mut client, "late", 1)[0], ErrorCode::CoordinatorNotAvailable);
 }
 
+/// All that is known of a group is told each time that it is named, as by Kafka; not without end.
+#[test]
+fn a_group_named_a_thousand_times_has_a_bounded_answer() {
+    for shards in [1, 2] {
+        let broker = Broker::start_with(options(shards, Advertise::Node));
+        broker.client().create("wide", 200);
+        let mut client = coordinator(&broker, "wide");
+        commit_much(&mut client, 1);
+        let mut ask = |count: usize| {
+            let wide = OffsetFetchRequestGroup {
+                group_id: "wide".into(),
+                topics: None,
+                ..Default::default()
+            };
+            let request = OffsetFetchRequest { groups: vec![wide; count], ..Default::default() };
+            let told: OffsetFetchResponse = client.call(&offset_fetch::API, 8, &request);
+            assert_eq!(told.groups.len(), count);
+            let full = told.groups.iter().filter(|group| group.error_code.is_none()).count();
+            for group in &told.groups {
+                let partitions = group.topics.iter().map(|topic| topic.partitions.len());
+                match group.error_code {
+                    ErrorCode::None => assert_eq!(partitions.sum::<usize>(), 200),
+                    code => assert_eq!(code, ErrorCode::UnknownServerError),
+                }
+            }
+            full
+        };
+        assert_eq!(ask(10), 10);
+        // 800,000 bytes each, and 64 MiB in all.
+        let full = ask(1_000);
+        assert!((70..=90).contains(&full), "{full}");
+        assert_eq!(ask(10), 10);
+    }
+}
+
 #[test]
 fn rule_76_a_log_that_is_written_again_says_the_same() {
     let set = vec![AT_ONCE, "offsets.topic.num.partitions=1"];

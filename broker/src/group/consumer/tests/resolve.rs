@@ -132,7 +132,7 @@ fn rule_75_a_costly_expression_is_held_against_few_topics_in_a_turn() {
     for number in 0..40 {
         desk.world.create(&format!("{}{number:02}", "a".repeat(247)), 1);
     }
-    desk.good(&regex_join("m", &format!("{}1", "a?".repeat(1_000))));
+    desk.good(&regex_join("m", &format!(r"{}\d+", "a?".repeat(1_000))));
     // A topic comes before the end: it is seen at the latest when all is resolved again.
     assert_eq!(desk.timer(), []);
     desk.world.create("aaa1", 1);
