@@ -86,14 +86,15 @@ fn an_open_loop_counts_what_a_stalled_broker_delays() {
         std::thread::sleep(Duration::from_millis(700));
         stalled.stall(Duration::from_millis(500));
     });
-    let line = "--rate 200 --batch-messages 1 --duration 2 --connections 2 --inflight 2";
+    let line = "--rate 100 --batch-messages 1 --duration 2 --connections 2 --inflight 2";
     let report = produce(&broker, line);
     stopper.join().unwrap();
     let latency = report.latency.unwrap();
     // Each of the requests that were due meanwhile is late, not only the four that were under way.
-    assert!((350..=401).contains(&latency.count), "{}", latency.count);
+    assert!((150..=201).contains(&latency.count), "{}", latency.count);
+    assert!((190..=201).contains(&(latency.count + report.unsent)), "{}", report.unsent);
     let (_, at_85) = latency.percentiles.iter().copied().find(|(at, _)| *at >= 85.0).unwrap();
-    assert!(at_85 > 80_000.0, "a fifth of two seconds was delayed: {at_85} µs");
+    assert!(at_85 > 80_000.0, "a quarter of two seconds was delayed: {at_85} µs");
     assert!(latency.p999_us > 400_000.0 && latency.max_us > 450_000.0, "{latency:?}");
 }
 
@@ -182,21 +183,27 @@ fn end_to_end_waits_for_commits_and_for_lingering_producers() {
     }
 }
 
+/// A busy machine may not hold even these rates, so what follows from each step is looked at; which
+/// rates are tried is tested beside the search itself.
 #[test]
-fn a_sweep_finds_the_highest_rate_that_is_held() {
+fn a_sweep_finds_the_highest_rate_that_is_good() {
     let broker = Broker::start(2, 2);
-    let line = "--from-rate 500 --to-rate 1000 --batch-messages 5 --duration 0.4 --warmup 0.1 \
+    let line = "--from-rate 200 --to-rate 400 --batch-messages 5 --duration 0.6 --warmup 0.1 \
                 --p99-max-ms 5000";
     let found = sweep::run(&options::<SweepOptions>(&broker, line)).unwrap();
-    let rates: Vec<f64> = found.steps.iter().map(|step| step.rate).collect();
-    assert!(found.is_success() && found.steps[0].is_held, "{}", found.text());
-    assert_eq!((rates[0], rates[1]), (500.0, 1000.0));
-    assert!(found.text().contains("the knee: "), "{}", found.text());
+    assert!(found.is_success() && found.steps[0].rate == 200.0, "{}", found.text());
+    assert_eq!(found.steps.len() > 1, found.steps[0].is_good, "{}", found.text());
+    let good = found.steps.iter().filter(|step| step.is_good).map(|step| step.rate);
+    assert_eq!(found.knee, good.max_by(f64::total_cmp));
+    for step in &found.steps {
+        assert!(step.latency.count > 0 && step.p50_us <= step.p99_us, "{step:?}");
+        assert_eq!(step.is_held, step.messages_per_second >= step.rate * sweep::HELD);
+    }
     // A bound that nothing can keep.
     let line = line.replace("5000", "0.000001");
     let found = sweep::run(&options::<SweepOptions>(&broker, &line)).unwrap();
     assert_eq!((found.steps.len(), found.knee), (1, None));
-    assert!(found.text().contains("  too slow"), "{}", found.text());
+    assert!(found.text().contains("no rate was held with p99 within"), "{}", found.text());
 }
 
 fn refused<T: Args, O>(line: &str, run: impl FnOnce(&T) -> Result<O, Error>) -> String {
