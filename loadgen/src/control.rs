@@ -199,7 +199,6 @@ impl Control {
                 partitions: partitions.iter().map(asked).collect(),
             }],
             timeout_ms: CONTROL_TIMEOUT.as_millis() as i32,
-            ..ListOffsetsRequest::default()
         };
         let answer: ListOffsetsResponse = self.call(&api::list_offsets::API, &request)?;
         let mut offsets = BTreeMap::new();

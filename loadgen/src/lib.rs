@@ -2,8 +2,8 @@
 //!
 //! One thread, non-blocking sockets, requests that are built before the run (unless it is asked to
 //! build them as a producer does). The workloads are [`produce::run`], [`consume::run`],
-//! [`end_to_end::run`], [`mix::run`] and [`sweep::run`]; their options are those of the command line
-//! ([`options`]), their result is a [`report::Report`] or a [`sweep::Sweep`]. What a producer
+//! [`end_to_end::run`], [`mix::run`] and [`sweep::run`]; their options are those of the command
+//! line ([`options`]), their result is a [`report::Report`] or a [`sweep::Sweep`]. What a producer
 //! stamped into its messages ([`payload`]) a consumer checks ([`checker`]). [`sink`] is a server
 //! that only takes in, to measure the client itself.
 #![forbid(unsafe_code)]

@@ -76,7 +76,9 @@ fn run<Options: Serialize>(
 fn find_knee(options: &SweepOptions) -> ExitCode {
     let common = &options.produce.common;
     match pin(common).and_then(|()| sweep::run(options)) {
-        Ok(sweep) => tell(if common.json { sweep.json() } else { sweep.text() }, sweep.is_success()),
+        Ok(sweep) => {
+            tell(if common.json { sweep.json() } else { sweep.text() }, sweep.is_success())
+        }
         Err(error) => refuse(&error),
     }
 }

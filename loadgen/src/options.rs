@@ -607,7 +607,7 @@ impl EndToEndOptions {
         if self.producing.acks == Acks::None {
             return Err(Error::Usage(
                 "end-to-end needs --acks 1 or all: it reads until all that was \
-                                     acknowledged has arrived"
+                 acknowledged has arrived"
                     .into(),
             ));
         }
@@ -639,7 +639,8 @@ impl MixOptions {
         }
         if self.consumers > 0 && self.producing.acks == Acks::None {
             return usage(
-                "mix with --consumers needs --acks 1 or all: it reads until all that was                  acknowledged has arrived",
+                "mix with --consumers needs --acks 1 or all: it reads until all that was \
+                 acknowledged has arrived",
             );
         }
         if self.consumers == 0 && self.common.verify {

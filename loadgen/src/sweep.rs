@@ -2,7 +2,8 @@
 //! 99th percentile.
 //!
 //! Rates grow by a factor until one fails; then the space between the last that passed and the
-//! first that failed is halved a few times. Each rate is a run of its own, with its own connections.
+//! first that failed is halved a few times. Each rate is a run of its own, with connections of its
+//! own.
 
 use std::fmt::Write;
 
@@ -206,11 +207,9 @@ impl Sweep {
         }
         let bound = time(self.p99_max_us);
         let _ = match self.knee {
-            Some(knee) => write!(
-                text,
-                "\nthe knee: {} msg/s with p99 within {bound}",
-                grouped(knee as u64)
-            ),
+            Some(knee) => {
+                write!(text, "\nthe knee: {} msg/s with p99 within {bound}", grouped(knee as u64))
+            }
             None => write!(text, "\nno rate was held with p99 within {bound}"),
         };
         if self.stopped {

@@ -285,8 +285,7 @@ mod tests {
         .concat();
         let aborted = [AbortedTransaction { producer_id: 7, first_offset: 0 }];
         let mut reader = Reader { consumer: 0, partition: 0, start: 0, position: 0, end: None };
-        let taken =
-            reader.take(&records, &aborted, Instant::now(), &mut Watch::default()).unwrap();
+        let taken = reader.take(&records, &aborted, Instant::now(), &mut Watch::default()).unwrap();
         assert_eq!((reader.position, taken.messages), (6, 2));
     }
 

@@ -64,9 +64,9 @@ impl Producer {
         let add_max = api::add_partitions_to_txn::VERSION_OF_CLIENTS_MAX;
         let add = match is_implicit {
             true => add_max,
-            false => control
-                .versions()
-                .negotiate(&api::add_partitions_to_txn::API, Some(add_max))?,
+            false => {
+                control.versions().negotiate(&api::add_partitions_to_txn::API, Some(add_max))?
+            }
         };
         self.tally.versions.insert(api::end_txn::API.name, end);
         let flow = &mut self.lanes[index].flow;
@@ -203,8 +203,7 @@ impl Producer {
         coordination.backoff.stop();
         if coordination.connection.is_none() {
             let id = coordination.transactions.id().to_owned();
-            let connected =
-                self.coordinator(&id).and_then(|control| self.attach(control, index));
+            let connected = self.coordinator(&id).and_then(|control| self.attach(control, index));
             let Some(coordination) = &mut self.lanes[index].coordination else { return Ok(()) };
             match connected {
                 Ok(connection) => {

@@ -27,6 +27,8 @@ pub const HEAD_BYTES_MAX: usize = 12;
 
 const BARE_HEAD_BYTES: usize = frame::SIZE_BYTES + size_of::<i32>();
 const KAFKA_HEAD_BYTES: usize = BARE_HEAD_BYTES + 2 * size_of::<i16>();
+/// What a request has beside its batches, about: more is made room for when it is needed.
+const FRAME_OVERHEAD_BYTES: usize = 1024;
 const CRC: Range<usize> = 17..21;
 const _: () = assert!(KAFKA_HEAD_BYTES == HEAD_BYTES_MAX);
 
@@ -89,6 +91,7 @@ impl Framing {
         else {
             return bare_frame(&batches);
         };
+        let batches_bytes: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
         let data = |(index, batch)| PartitionProduceData { index, records: Some(batch) };
         let request = ProduceRequest {
             transactional_id: transactional_id.clone(),
@@ -100,7 +103,8 @@ impl Framing {
                 partition_data: batches.into_iter().map(data).collect(),
             }],
         };
-        let bytes = client::encode_request(&API, *version, 0, Some(CLIENT_ID), |out| {
+        let mut bytes = Vec::with_capacity(batches_bytes + FRAME_OVERHEAD_BYTES);
+        client::encode_request_into(&API, *version, 0, Some(CLIENT_ID), &mut bytes, |out| {
             request.write(*version, out);
         });
         kafka_frame(*version, bytes)
@@ -122,7 +126,8 @@ fn kafka_frame(version: i16, bytes: Vec<u8>) -> Frame {
 }
 
 fn bare_frame(batches: &[(i32, Vec<u8>)]) -> Frame {
-    let mut bytes = Vec::new();
+    let batches_bytes: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
+    let mut bytes = Vec::with_capacity(batches_bytes + BARE_HEAD_BYTES);
     let start = frame::begin(&mut bytes);
     bytes.extend_from_slice(&[0; size_of::<i32>()]);
     let mut parts = Vec::new();

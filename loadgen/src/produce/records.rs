@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions, Codecs, Compression};
+use ringlog_wire::batch::{Batch, BatchBuilder, BatchOptions, Codecs, Compression, HEADER_BYTES};
 
 use crate::keys::{Keys, Random, Sampler};
 use crate::meter::{Intended, WallClock};
@@ -13,6 +13,8 @@ use crate::payload::{self, Stamp};
 
 /// Values begin anywhere in this many bytes of material, so that they repeat rarely.
 const MATERIAL_BYTES: usize = 64 * 1024;
+/// What a record has beside its key and its value, at most, or rarely more.
+const RECORD_OVERHEAD_BYTES: usize = 16;
 /// What Kafka's producers use where the codec has levels: gzip -1 is its 6, zstd 3.
 const GZIP_LEVEL: i32 = 6;
 const ZSTD_LEVEL: i32 = 3;
@@ -96,10 +98,15 @@ impl Maker {
             options.producer_epoch = epoch;
             options.base_sequence = sequence;
         }
-        let mut builder = BatchBuilder::new(options);
         let bytes = self.recipe.message_bytes;
+        let record_bytes = bytes + self.recipe.keys.bytes() + RECORD_OVERHEAD_BYTES;
+        let room = HEADER_BYTES + record_bytes * order.messages as usize;
+        let mut builder = BatchBuilder::with_capacity(options, room);
+        let mut nanos = self.recipe.clock.nanos(order.intended.first);
         for index in 0..order.messages {
-            let nanos = self.recipe.clock.nanos(order.intended.of(index as u32));
+            if order.intended.count > 1 {
+                nanos = self.recipe.clock.nanos(order.intended.of(index as u32));
+            }
             let start = self.random.below(MATERIAL_BYTES as u64) as usize;
             let mut value = &self.material[start..start + bytes];
             if let Some(first) = order.stamp {

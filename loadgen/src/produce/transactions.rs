@@ -111,12 +111,7 @@ impl Transactions {
 
     /// What to ask next, if anything. `is_idle`: every request was acknowledged; `is_last`: no
     /// other will be begun; `next`: the partitions of the next request.
-    pub fn wonder(
-        &mut self,
-        is_idle: bool,
-        is_last: bool,
-        next: impl Iterator<Item = i32>,
-    ) {
+    pub fn wonder(&mut self, is_idle: bool, is_last: bool, next: impl Iterator<Item = i32>) {
         if self.question.is_some() {
             return;
         }
@@ -185,15 +180,14 @@ impl Transactions {
 
     fn is_added(&mut self, content: &[u8]) -> Result<Answered, Error> {
         let version = self.dialect.add;
-        let answer: add::AddPartitionsToTxnResponse =
-            self.read(&add::API, version, content)?;
+        let answer: add::AddPartitionsToTxnResponse = self.read(&add::API, version, content)?;
         let topics = &answer.results_by_topic_v3_and_below;
         let partitions = topics.iter().flat_map(|topic| &topic.results_by_partition);
         let codes = partitions.map(|partition| partition.partition_error_code);
         // Those that were fine are not attempted beside one that was not, which tells why.
-        let failed = codes.filter(|code| !code.is_none()).min_by_key(|code| {
-            (*code == ErrorCode::OperationNotAttempted, judge(*code).is_some())
-        });
+        let failed = codes
+            .filter(|code| !code.is_none())
+            .min_by_key(|code| (*code == ErrorCode::OperationNotAttempted, judge(*code).is_some()));
         if let Some(code) = failed {
             return self.refused("AddPartitionsToTxn", code);
         }
@@ -223,8 +217,7 @@ impl Transactions {
         content: &[u8],
     ) -> Result<Answer, Error> {
         let unreadable = |error| Error::protocol(format!("{} v{version}: {error}", api.name));
-        let (found, body) =
-            header::parse_response(api, version, content).map_err(unreadable)?;
+        let (found, body) = header::parse_response(api, version, content).map_err(unreadable)?;
         if found != self.correlation_id {
             return Err(Error::protocol(format!(
                 "{} v{version}: expected the answer to request {}, found {found}",

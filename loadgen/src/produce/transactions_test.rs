@@ -55,12 +55,8 @@ fn added(correlation_id: i32, codes: &[(i32, ErrorCode)]) -> Vec<u8> {
 }
 
 fn ended(correlation_id: i32, version: i16, error_code: ErrorCode) -> Vec<u8> {
-    let answer = end::EndTxnResponse {
-        error_code,
-        producer_id: 7,
-        producer_epoch: 2,
-        ..Default::default()
-    };
+    let answer =
+        end::EndTxnResponse { error_code, producer_id: 7, producer_epoch: 2, ..Default::default() };
     content(correlation_id, |out| answer.write(version, out))
 }
 

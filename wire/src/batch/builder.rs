@@ -66,7 +66,6 @@ impl BatchOptions {
 pub struct BatchBuilder {
     options: BatchOptions,
     bytes: Vec<u8>,
-    record: Vec<u8>,
     count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -75,14 +74,14 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(options: BatchOptions) -> BatchBuilder {
-        BatchBuilder {
-            options,
-            bytes: vec![0; HEADER_BYTES],
-            record: Vec::new(),
-            count: 0,
-            base_timestamp: -1,
-            max_timestamp: -1,
-        }
+        BatchBuilder::with_capacity(options, HEADER_BYTES)
+    }
+
+    /// An empty batch that has room for so many bytes, the header's included.
+    pub fn with_capacity(options: BatchOptions, bytes_expected: usize) -> BatchBuilder {
+        let mut bytes = Vec::with_capacity(bytes_expected.max(HEADER_BYTES));
+        bytes.resize(HEADER_BYTES, 0);
+        BatchBuilder { options, bytes, count: 0, base_timestamp: -1, max_timestamp: -1 }
     }
 
     /// How many records there are.
@@ -107,20 +106,32 @@ impl BatchBuilder {
             (self.base_timestamp, self.max_timestamp) = (timestamp, timestamp);
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let record = &mut self.record;
-        record.clear();
-        record.put_i8(0);
-        record.put_varlong(timestamp.wrapping_sub(self.base_timestamp));
-        record.put_varint(self.count);
-        put_bytes(record, key);
-        put_bytes(record, value);
-        record.put_varint(length(headers.len()));
+        let delta = timestamp.wrapping_sub(self.base_timestamp);
+        let headers_bytes: usize = headers
+            .iter()
+            .map(|(name, value)| bytes_length(Some(name.as_bytes())) + bytes_length(*value))
+            .sum();
+        let record_bytes = size_of::<i8>()
+            + varint_length(delta)
+            + varint_length(self.count.into())
+            + bytes_length(key)
+            + bytes_length(value)
+            + varint_length(length(headers.len()).into())
+            + headers_bytes;
+        let out = &mut self.bytes;
+        out.put_varint(length(record_bytes));
+        let start = out.len();
+        out.put_i8(0);
+        out.put_varlong(delta);
+        out.put_varint(self.count);
+        put_bytes(out, key);
+        put_bytes(out, value);
+        out.put_varint(length(headers.len()));
         for (name, value) in headers {
-            put_bytes(record, Some(name.as_bytes()));
-            put_bytes(record, *value);
+            put_bytes(out, Some(name.as_bytes()));
+            put_bytes(out, *value);
         }
-        self.bytes.put_varint(length(self.record.len()));
-        self.bytes.put(&self.record);
+        assert!(out.len() - start == record_bytes, "a record is as long as it was said to be");
         self.count += 1;
     }
 
@@ -155,6 +166,19 @@ impl BatchBuilder {
 
 fn length(length: usize) -> i32 {
     i32::try_from(length).expect("a batch is limited below 2 GiB")
+}
+
+/// The bytes of a number as a varint.
+#[inline]
+fn varint_length(number: i64) -> usize {
+    let zigzag = (number << 1 ^ number >> 63) as u64;
+    (u64::BITS - (zigzag | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// What [`put_bytes`] puts.
+#[inline]
+fn bytes_length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint_length(length(bytes.len()).into()) + bytes.len())
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
