@@ -284,15 +284,15 @@ fn carry_out(place: &Place, experiment: Experiment, options: &Options) -> Result
     let mut runner = Runner::new(fleet, clients, manner, &folder, results);
     let outcome = runner.run();
     let results = runner.results;
-    if !results.rows.is_empty() {
-        report::write(&folder, &results)?;
+    if results.rows.is_empty() {
+        return outcome;
     }
-    outcome?;
+    report::write(&folder, &results)?;
     if let Some(line) = report::headline(&results) {
         println!("{line}\n");
     }
     println!("{}\n{}", report::summary(&results), folder.join("report.html").display());
-    Ok(())
+    outcome
 }
 
 fn needs_kafka(experiment: &Experiment) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |--|--|
-//! | `run`, `first`, `goals`, `matrix`, `quick` | experiments from files: Ringlog, Apache Kafka, the ceiling |
+//! | `run`, `first`, `goals`, `matrix`, `quick` | experiments from files, with Apache Kafka |
 //! | `report`, `compare` | their results once more, and what changed between two |
 //! | `crash` | `kill -9` at random moments under producers; nothing acknowledged may miss |
 //! | `hostile` | clients that mean harm, or too much, with well-behaved ones beside them |

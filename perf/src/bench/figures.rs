@@ -201,7 +201,8 @@ mod tests {
         let report = serde_json::json!({
             "messages_per_second": 1, "megabytes_per_second": 1, "knee": 1, "seconds": 1,
             "requests": 1, "cpu_seconds": 1, "latency": latency, "produce": part, "fetch": part,
-            "end_to_end": part, "catch_up": {"megabytes_per_second": 1}, "unsent": 1, "errors": {"A": 1},
+            "end_to_end": part, "catch_up": {"megabytes_per_second": 1}, "unsent": 1,
+            "errors": {"A": 1},
         });
         let found = of_loadgen(&report);
         assert_eq!(found.len(), 26);

@@ -179,15 +179,15 @@ impl<'a> Fleet<'a> {
     }
 
     /// Ends the kept ones that are not among these.
-    pub fn keep_only(&mut self, names: &[String]) -> Result<Vec<String>, Failure> {
+    pub fn keep_only(&mut self, names: &[String]) -> Result<(), Failure> {
         let is_idle = |name: &&String| !names.contains(name);
         let idle: Vec<String> = self.kept.keys().filter(is_idle).cloned().collect();
-        for name in &idle {
-            if let Some(served) = self.kept.remove(name) {
+        for name in idle {
+            if let Some(served) = self.kept.remove(&name) {
                 self.end(served)?;
             }
         }
-        Ok(idle)
+        Ok(())
     }
 
     /// Makes a topic on any broker, with our own tool.

@@ -197,7 +197,8 @@ impl Plot {
             let _ = write!(
                 svg,
                 "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
-                 <text class=\"soft\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
+                 <text class=\"soft\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}\
+                 </text>",
                 bottom + 16.0
             );
         }

@@ -5,7 +5,6 @@
 //! Apache Kafka is run until it is no longer getting faster, and one short run of each broker is
 //! spent on counting its system calls.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,7 +46,6 @@ pub struct Runner<'a> {
     clients: Clients<'a>,
     manner: Manner,
     folder: &'a Path,
-    warm: BTreeSet<(String, String)>,
     topics: u32,
     begun: Instant,
     /// What was measured so far.
@@ -63,16 +61,16 @@ impl<'a> Runner<'a> {
         folder: &'a Path,
         results: Results,
     ) -> Self {
-        let (warm, begun) = (BTreeSet::new(), Instant::now());
-        Self { fleet, clients, manner, folder, warm, topics: 0, begun, results }
+        Self { fleet, clients, manner, folder, topics: 0, begun: Instant::now(), results }
     }
 
-    /// Runs it all.
+    /// Runs it all. A workload that fails is left at that, and the next one begins.
     ///
     /// # Errors
-    /// When a broker or a client fails; what was measured before is in the folder.
+    /// When a broker or a client failed; what was measured is in the folder.
     pub fn run(&mut self) -> Result<(), Failure> {
         self.results.write_head(self.folder)?;
+        let mut failures = String::new();
         let workloads = self.results.head.experiment.workloads.clone();
         for (index, workload) in workloads.iter().enumerate() {
             if index > 0 && self.is_out_of_time() {
@@ -80,23 +78,30 @@ impl<'a> Runner<'a> {
                 continue;
             }
             eprintln!("{} of {}: {}", index + 1, workloads.len(), workload.title);
-            let ended = self.fleet.keep_only(&workload.brokers)?;
-            self.warm.retain(|(broker, _)| !ended.contains(broker));
-            let mut brokers = Vec::new();
-            for name in &workload.brokers {
-                brokers.push(self.results.head.experiment.broker(name)?.clone());
-            }
-            self.prepare_round(workload, &brokers)?;
-            for round in 1..=workload.rounds {
-                if round > 1 && self.is_out_of_time() {
-                    eprintln!("  the time is over after {} rounds", round - 1);
-                    break;
-                }
-                for broker in in_turn(&brokers, round) {
-                    self.measure(workload, broker, round)?;
-                }
+            if let Err(failure) = self.run_workload(workload) {
+                eprintln!("  it failed: {failure}");
+                failures.push_str(&format!("\n{}: {failure}", workload.name));
             }
             self.results.write_head(self.folder)?;
+        }
+        if failures.is_empty() { Ok(()) } else { Err(format!("some failed:{failures}").into()) }
+    }
+
+    fn run_workload(&mut self, workload: &Workload) -> Result<(), Failure> {
+        self.fleet.keep_only(&workload.brokers)?;
+        let mut brokers = Vec::new();
+        for name in &workload.brokers {
+            brokers.push(self.results.head.experiment.broker(name)?.clone());
+        }
+        self.prepare_rounds(workload, &brokers)?;
+        for round in 1..=workload.rounds {
+            if round > 1 && self.is_out_of_time() {
+                eprintln!("  the time is over after {} rounds", round - 1);
+                break;
+            }
+            for broker in in_turn(&brokers, round) {
+                self.measure(workload, broker, round)?;
+            }
         }
         Ok(())
     }
@@ -106,7 +111,7 @@ impl<'a> Runner<'a> {
     }
 
     /// What comes before the first round: warmth and counts.
-    fn prepare_round(&mut self, workload: &Workload, brokers: &[Broker]) -> Result<(), Failure> {
+    fn prepare_rounds(&mut self, workload: &Workload, brokers: &[Broker]) -> Result<(), Failure> {
         for broker in brokers {
             if broker.kind == Kind::Kafka {
                 self.warm_up(workload, broker)?;
@@ -126,10 +131,6 @@ impl<'a> Runner<'a> {
             Command::JavaEndToEnd | Command::JavaConsumer | Command::Sweep => 1,
             _ => self.manner.windows_max,
         };
-        let is_new = self.warm.insert((broker.name.clone(), workload.name.clone()));
-        if !is_new {
-            return Ok(());
-        }
         let mut last = 0.0;
         for window in 1..=windows_max {
             let plain = Workload { stall_ms: 0, beside: String::new(), ..workload.clone() };
@@ -285,7 +286,6 @@ impl<'a> Runner<'a> {
             ("resident_mib".to_string(), counters::resident_mib(server)?),
         ]);
         self.fleet.end(served)?;
-        self.warm.retain(|(name, _)| *name != broker.name);
         Ok(figures)
     }
 }
