@@ -4,9 +4,6 @@
 //!
 //! Offsets that are not known are -1 without an error (rule 73).
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-
 use ringlog_wire::api::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -38,7 +35,6 @@ pub fn handle(shell: &mut Shell, core: &mut ShardCore, request: &Request<'_>) ->
     if topics.map(|topic| topic.partition_indexes.len()).sum::<usize>() > PARTITIONS_MAX {
         return Outcome::too_many_partitions(request.api);
     }
-    let groups = each_once(groups);
     let unheard = groups.clone();
     let asks = groups.into_iter().map(|group| {
         let id = group.group_id.clone();
@@ -74,49 +70,6 @@ fn only_group(request: OffsetFetchRequest) -> OffsetFetchRequestGroup {
         topics.collect()
     });
     OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() }
-}
-
-/// Each group, topic and partition once, where it stands first. Kafka tells what is named twice
-/// twice; here an answer is never larger than what there is to tell.
-fn each_once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<OffsetFetchRequestGroup> {
-    let (mut once, mut places) = (Vec::<OffsetFetchRequestGroup>::new(), HashMap::new());
-    for group in groups {
-        match places.entry(group.group_id.clone()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(once.len());
-                once.push(group);
-            }
-            Entry::Occupied(place) => match (&mut once[*place.get()].topics, group.topics) {
-                (Some(topics), Some(more)) => topics.extend(more),
-                // All of them are asked for.
-                (topics, _) => *topics = None,
-            },
-        }
-    }
-    for group in &mut once {
-        group.topics = group.topics.take().map(topics_once);
-    }
-    once
-}
-
-fn topics_once(topics: Vec<OffsetFetchRequestTopics>) -> Vec<OffsetFetchRequestTopics> {
-    let (mut once, mut places) = (Vec::<OffsetFetchRequestTopics>::new(), HashMap::new());
-    for topic in topics {
-        match places.entry((topic.name.clone(), topic.topic_id)) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(once.len());
-                once.push(topic);
-            }
-            Entry::Occupied(place) => {
-                once[*place.get()].partition_indexes.extend(topic.partition_indexes);
-            }
-        }
-    }
-    for topic in &mut once {
-        let mut seen = HashSet::new();
-        topic.partition_indexes.retain(|index| seen.insert(*index));
-    }
-    once
 }
 
 /// A group without a coordinator. Before version 2 only partitions have codes.
@@ -177,42 +130,5 @@ fn response(version: i16, mut groups: Vec<OffsetFetchResponseGroup>) -> OffsetFe
         topics: topics.collect(),
         error_code: group.error_code,
         ..OffsetFetchResponse::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topics(topics: &[(&str, &[i32])]) -> Option<Vec<OffsetFetchRequestTopics>> {
-        let topic = |&(name, indexes): &(&str, &[i32])| OffsetFetchRequestTopics {
-            name: name.to_owned(),
-            partition_indexes: indexes.to_vec(),
-            ..OffsetFetchRequestTopics::default()
-        };
-        Some(topics.iter().map(topic).collect())
-    }
-
-    #[test]
-    fn what_is_named_often_is_asked_for_once() {
-        let group = |id: &str, topics| OffsetFetchRequestGroup {
-            group_id: id.to_owned(),
-            topics,
-            ..OffsetFetchRequestGroup::default()
-        };
-        let asked = vec![
-            group("b", topics(&[("t", &[1, 0, 1]), ("u", &[]), ("t", &[0, 2])])),
-            group("a", None),
-            group("b", topics(&[("t", &[2, 3])])),
-            group("a", topics(&[("t", &[0])])),
-            group("c", topics(&[])),
-            group("c", None),
-        ];
-        let once = vec![
-            group("b", topics(&[("t", &[1, 0, 2, 3]), ("u", &[])])),
-            group("a", None),
-            group("c", None),
-        ];
-        assert_eq!(each_once(asked), once);
     }
 }
