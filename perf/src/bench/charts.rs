@@ -300,4 +300,4 @@ pub fn overview(results: &Results, ours: &str, theirs: &str) -> Option<(String, 
 
 #[cfg(test)]
 #[path = "charts_test.rs"]
-mod tests;
+mod charts_test;

@@ -309,4 +309,4 @@ fn end_to_end_latency(text: &str) -> Option<Figures> {
 
 #[cfg(test)]
 #[path = "clients_test.rs"]
-mod tests;
+mod clients_test;

@@ -346,4 +346,4 @@ pub fn bars(title: &str, bars: &[Bar], is_alone: bool) -> Option<String> {
 
 #[cfg(test)]
 #[path = "plot_test.rs"]
-mod tests;
+mod plot_test;

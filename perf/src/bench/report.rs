@@ -302,4 +302,4 @@ fn html_table(table: &Table) -> String {
 
 #[cfg(test)]
 #[path = "report_test.rs"]
-mod tests;
+mod report_test;

@@ -507,4 +507,4 @@ fn expanded(workload: &Workload) -> Result<Vec<Workload>, Failure> {
 
 #[cfg(test)]
 #[path = "spec_test.rs"]
-mod tests;
+mod spec_test;
