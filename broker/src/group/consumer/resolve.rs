@@ -152,7 +152,7 @@ impl ConsumerGroup {
         let now = at.topics.version();
         let (version, begun_ms) = resolving.begun.get_or_insert((now, at.now_ms));
         if *version != now {
-            // Where the topics change meanwhile one may be missed: version 0 has all resolved again.
+            // Where the topics change meanwhile some may be missed: version 0 resolves all again.
             *version = 0;
         }
         let (version, begun_ms) = (*version, *begun_ms);
