@@ -1,6 +1,7 @@
 """aiokafka: the protocol in Python with asyncio, driven from outside its event loop."""
 
 import asyncio
+import time
 
 from aiokafka import (AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener,
                       TopicPartition)
@@ -14,6 +15,9 @@ import common
 import groups
 from common import DEADLINE, MESSAGE_BYTES_MAX, Absent, Record, Seen
 from transactions import Transactions
+
+# Seconds in which a listener hears of its new assignment.
+TOLD_WITHIN = 5.0
 
 
 def check_codes(named_errors):
@@ -34,6 +38,7 @@ class Member(ConsumerRebalanceListener):
         if joining.how != "range":
             raise Absent("no cooperative assignor, no new consumer protocol")
         self.ledger, self.name = ledger, name
+        self.told = set()
         self.runner = asyncio.Runner()
         self.wait(self.start(base, joining))
 
@@ -57,13 +62,24 @@ class Member(ConsumerRebalanceListener):
         return self.runner.run(asyncio.wait_for(coroutine, groups.DEADLINE))
 
     async def on_partitions_revoked(self, revoked):
+        self.told -= set(revoked)
         self.ledger.revoked(self.name, places(revoked))
 
     async def on_partitions_assigned(self, assigned):
+        self.told |= set(assigned)
         self.ledger.assigned(self.name, places(assigned))
 
+    async def polled(self):
+        """What came. This client may hand out records of a new assignment before it tells its
+        listener of that: such are kept back until it has."""
+        polled = await self.consumer.getmany(timeout_ms=50, max_records=50)
+        end = time.monotonic() + TOLD_WITHIN
+        while not self.told.issuperset(polled) and time.monotonic() < end:
+            await asyncio.sleep(0.001)
+        return polled
+
     def poll(self):
-        polled = self.wait(self.consumer.getmany(timeout_ms=50, max_records=50))
+        polled = self.wait(self.polled())
         return [(one.topic, one.partition, one.offset, one.value)
                 for messages in polled.values() for one in messages]
 
