@@ -117,3 +117,49 @@ impl Disk for ClosingDisk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> DataDir {
+        let path =
+            std::env::temp_dir().join(format!("ringlog-closing-{name}-{}", std::process::id()));
+        DataDir::create(path).expect("a folder")
+    }
+
+    /// What a log that stops asks for: a snapshot in place of another, and one that goes.
+    fn ask(data: &DataDir) -> ClosingDisk {
+        data.replace("5.snapshot", b"before").expect("written");
+        data.replace("4.snapshot", b"old").expect("written");
+        let mut disk = ClosingDisk::new(data.clone()).expect("a volume");
+        disk.replace(Path::new("5.snapshot"), b"after").expect("asked");
+        disk.remove(Path::new("4.snapshot")).expect("asked");
+        assert!(disk.remove(Path::new("3.snapshot")).is_err(), "there is none");
+        disk
+    }
+
+    fn found(data: &DataDir) -> (Vec<String>, Vec<u8>) {
+        let names = data.list("").expect("listed").into_iter().map(|entry| entry.name);
+        (names.collect(), data.read_file("5.snapshot").expect("read"))
+    }
+
+    #[test]
+    fn what_a_stop_asks_for_is_there_when_all_of_it_is() {
+        let data = folder("whole");
+        let disk = ask(&data);
+        assert_eq!(found(&data).1, b"before", "nothing has its name yet");
+        disk.finish().expect("flushed");
+        assert_eq!(found(&data), (vec!["5.snapshot".to_owned()], b"after".to_vec()));
+        std::fs::remove_dir_all(data.root()).expect("removed");
+    }
+
+    #[test]
+    fn a_stop_that_is_cut_short_leaves_what_was_there() {
+        let data = folder("cut");
+        drop(ask(&data));
+        let names = ["4.snapshot", "5.snapshot", "5.snapshot.tmp"].map(str::to_owned);
+        assert_eq!(found(&data), (names.to_vec(), b"before".to_vec()));
+        std::fs::remove_dir_all(data.root()).expect("removed");
+    }
+}
