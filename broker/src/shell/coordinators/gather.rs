@@ -1,7 +1,7 @@
 //! One request's questions to several coordinators, and the answers, in the order of the questions.
 //!
-//! A request names an id in a few bytes, as often as it likes, and all that is known of it is
-//! copied each time: an id that is named twice is answered twice, as Kafka does. So questions with
+//! A request names an id in a few bytes, and all that is known of it is copied for the answer; a
+//! group that OffsetFetch names twice is answered twice, as Kafka does. So questions with
 //! large answers are asked a few at a time, and no more are asked when their answers have taken
 //! [`GATHERED_BYTES_MAX`]. What has no answer then is UNKNOWN_SERVER_ERROR, which no client takes
 //! for a reason to ask the same again.

@@ -32,9 +32,15 @@ const UNREADABLE: u64 = u64::MAX;
 const REWRITE_BATCH_BYTES: usize = 256 << 10;
 
 impl Coordinator {
-    /// Whether no transaction may begin in its log until that has been written again.
+    /// Whether its log is to be written again.
+    fn is_long(&self) -> bool {
+        self.fresh_bytes > self.rewrite_at_bytes
+    }
+
+    /// Whether no transaction may begin in its log until that has been done. Not where it could
+    /// not be done: whoever waits for it would wait for ever.
     pub(super) fn must_settle(&self) -> bool {
-        self.fresh_bytes > SETTLE_BYTES && self.rewrite_at_bytes != UNREADABLE
+        self.is_long() && self.fresh_bytes > SETTLE_BYTES
     }
 
     /// It did not come to writing the log again: reading it takes time, so not before it has grown
@@ -195,7 +201,7 @@ impl Shell {
     /// Those whose logs could not be read, those that wait for memory to read theirs into, and
     /// logs that have grown beyond what they say.
     pub(in crate::shell) fn tend_coordinators(&mut self, core: &mut ShardCore) {
-        let now_ms = core.wall_ms();
+        let now_ms = core.steady_ms();
         let due = self.coordinators.unread.extract_if(.., |(again_ms, _)| *again_ms <= now_ms);
         let due: Vec<_> = due.map(|(_, slot)| slot).collect();
         for slot in due {
@@ -214,12 +220,13 @@ impl Shell {
             let hosted = self.logs.get(*slot);
             hosted.is_some_and(|it| it.partition.log.producers().first_unstable_offset().is_none())
         };
-        let is_due = |(slot, it): &(&Key, &Coordinator)| {
-            (it.fresh_bytes > it.rewrite_at_bytes || it.must_settle()) && is_settled(slot)
-        };
+        let is_due = |(slot, it): &(&Key, &Coordinator)| it.is_long() && is_settled(slot);
         let due = self.coordinators.by_log.iter().find(is_due);
         let Some((slot, bytes)) = due.map(|(slot, it)| (*slot, it.bytes)) else { return };
         if !self.make_room(core, bytes + ROOM_BYTES) {
+            if let Some(coordinator) = self.coordinators.by_log.get_mut(&slot) {
+                coordinator.postpone_rewrite();
+            }
             return;
         }
         let Some(hosted) = self.logs.get(slot) else { return };
@@ -297,7 +304,7 @@ impl Shell {
             }
             None => {
                 self.lose_coordinator(core, slot);
-                let again_ms = core.wall_ms() + RELOAD_MS;
+                let again_ms = core.steady_ms() + RELOAD_MS;
                 self.coordinators.unread.push((again_ms, slot));
             }
         }
