@@ -39,6 +39,7 @@ class Member(ConsumerRebalanceListener):
             raise Absent("no cooperative assignor, no new consumer protocol")
         self.ledger, self.name = ledger, name
         self.told = set()
+        self.is_handing = False
         self.runner = asyncio.Runner()
         self.wait(self.start(base, joining))
 
@@ -59,9 +60,15 @@ class Member(ConsumerRebalanceListener):
         await self.consumer.start()
 
     def wait(self, coroutine):
+        """Whoever calls again has taken what was handed out."""
+        self.is_handing = False
         return self.runner.run(asyncio.wait_for(coroutine, groups.DEADLINE))
 
     async def on_partitions_revoked(self, revoked):
+        """The loop turns a few times more after `polled` has ended, and may come here before its
+        records are taken: the group waits for those, as a Java client's does."""
+        while self.is_handing:
+            await asyncio.sleep(0.001)
         self.told -= set(revoked)
         self.ledger.revoked(self.name, places(revoked))
 
@@ -73,6 +80,7 @@ class Member(ConsumerRebalanceListener):
         """What came. This client may hand out records of a new assignment before it tells its
         listener of that: such are kept back until it has."""
         polled = await self.consumer.getmany(timeout_ms=50, max_records=50)
+        self.is_handing = bool(polled)
         end = time.monotonic() + TOLD_WITHIN
         while not self.told.issuperset(polled) and time.monotonic() < end:
             await asyncio.sleep(0.001)
