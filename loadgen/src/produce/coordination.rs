@@ -10,7 +10,7 @@ use super::Producer;
 use super::frames::Framing;
 use super::transactions::{Answered, Dialect, PRODUCE_IMPLICIT, Transactions};
 use crate::client::Connection;
-use crate::control::Control;
+use crate::control::{Control, SETTLE_PAUSE};
 use crate::error::Error;
 use crate::lane::Backoff;
 use crate::meter::Intended;
@@ -51,10 +51,28 @@ impl Producer {
         Control::connect(&cluster.any()?.find_coordinator(id)?)
     }
 
+    /// A coordinator, and the producer's id and epoch. The first transaction of a cluster makes it
+    /// create what keeps them, which may take longer than an answer.
+    fn coordinated(&self, id: &str) -> Result<(Control, (i64, i16)), Error> {
+        let deadline = Instant::now() + self.common.timeout();
+        loop {
+            let attempt = self.coordinator(id).and_then(|mut control| {
+                let identity = control.init_producer_id(Some(id))?;
+                Ok((control, identity))
+            });
+            match attempt {
+                Err(error) if error.is_connection_loss() && Instant::now() < deadline => {
+                    std::thread::sleep(SETTLE_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Makes a connection a transactional producer.
     pub(super) fn enlist(&mut self, index: usize, requests: u64) -> Result<(), Error> {
         let id = transactional_id(self.run.id, index);
-        let mut control = self.coordinator(&id)?;
+        let (control, identity) = self.coordinated(&id)?;
         let Framing::Kafka { version, topic, .. } = &self.setup.framing else {
             return Err(Error::Usage("--bare has no transactions".into()));
         };
@@ -70,7 +88,7 @@ impl Producer {
         };
         self.tally.versions.insert(api::end_txn::API.name, end);
         let flow = &mut self.lanes[index].flow;
-        flow.identity = Some(control.init_producer_id(Some(&id))?);
+        flow.identity = Some(identity);
         flow.transactional_id = Some(id.clone());
         let dialect = Dialect { add, end, is_implicit };
         let transactions = Transactions::new(id, topic.clone(), dialect, requests);
