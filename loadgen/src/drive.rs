@@ -1,9 +1,12 @@
 //! The loop of the one thread: wait for sockets, step the engine, show the live view, hear Ctrl-C.
 //!
 //! An engine that names a time for its next step less than `SPIN` ahead is polled without sleeping:
-//! the poll's own resolution is a millisecond, and an open loop must not be late by that.
+//! the poll's own resolution is a millisecond, and an open loop must not be late by that. It gives
+//! way meanwhile to whatever else its core has to do, such as the kernel's end of the broker's
+//! writes: a thread that never did would measure the delay it makes.
 
 use std::io::ErrorKind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
@@ -64,6 +67,9 @@ fn turns(poll: &mut Poll, engine: &mut impl Engine, live: &mut Live) -> Result<(
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::io("poll", error)),
+        }
+        if wait.is_zero() && events.is_empty() {
+            thread::yield_now();
         }
         for event in &events {
             let readable = event.is_readable() || event.is_read_closed() || event.is_error();
