@@ -26,6 +26,8 @@ const LEFT: f64 = 62.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 44.0;
+/// From one line of the legend to the next.
+const LEGEND_STEP: f64 = 16.0;
 /// What a logarithmic axis shows of nothing at all.
 const LEAST: f64 = 1e-9;
 /// A plot has no use for more percentiles than this: 99.999 %.
@@ -154,6 +156,8 @@ pub fn escaped(text: &str) -> String {
 struct Frame {
     x: (Scale, f64, f64),
     y: (Scale, f64, f64),
+    /// Where the plot begins, below title and legend.
+    head: f64,
 }
 
 impl Frame {
@@ -165,7 +169,7 @@ impl Frame {
     fn top(&self, value: f64) -> f64 {
         let (scale, low, high) = self.y;
         let share = ((place(scale, value) - low) / (high - low)).clamp(0.0, 1.0);
-        HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        HEIGHT - BOTTOM - share * (HEIGHT - self.head - BOTTOM)
     }
 }
 
@@ -179,24 +183,27 @@ impl Plot {
         let (left, right) = ends(self.x, points().map(|point| point.0))?;
         let (low, high) = ends(self.y, y_values)?;
         let right = if right > left { right } else { left + 1.0 };
-        let frame = Frame { x: (self.x, left, right), y: (self.y, low, high) };
+        let legend = self.legend();
+        let lines = legend.iter().map(|place| place.1 + 1).max().unwrap_or_default();
+        let head = TOP + LEGEND_STEP * lines.saturating_sub(1) as f64;
+        let frame = Frame { x: (self.x, left, right), y: (self.y, low, high), head };
         let mut svg = opened(WIDTH, HEIGHT, &self.title, is_alone);
         self.draw_axes(&mut svg, &frame);
         for series in &self.series {
             draw_series(&mut svg, &frame, series);
         }
-        self.draw_legend(&mut svg);
+        self.draw_legend(&mut svg, &legend);
         svg.push_str("</svg>\n");
         Some(svg)
     }
 
     fn draw_axes(&self, svg: &mut String, frame: &Frame) {
-        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        let (bottom, right, head) = (HEIGHT - BOTTOM, WIDTH - RIGHT, frame.head);
         for (value, text) in ticks(self.x, frame.x.1, frame.x.2) {
             let x = frame.left(value);
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
+                "<path class=\"grid\" d=\"M{x:.1} {head}V{bottom}\"/>\
                  <text class=\"soft\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}\
                  </text>",
                 bottom + 16.0
@@ -225,20 +232,35 @@ impl Plot {
         );
     }
 
-    fn draw_legend(&self, svg: &mut String) {
-        let mut x = LEFT;
+    /// Where each series stands in the legend: from the left, and in which line.
+    fn legend(&self) -> Vec<(f64, usize)> {
+        let (mut x, mut line) = (LEFT, 0);
+        let mut places = Vec::new();
         for series in &self.series {
+            // About as wide as the letters are.
+            let width = 42.0 + series.name.chars().count() as f64 * 6.6;
+            if x > LEFT && x + width > WIDTH {
+                (x, line) = (LEFT, line + 1);
+            }
+            places.push((x, line));
+            x += width;
+        }
+        places
+    }
+
+    fn draw_legend(&self, svg: &mut String, places: &[(f64, usize)]) {
+        for (series, &(x, line)) in self.series.iter().zip(places) {
+            let y = 30.0 + LEGEND_STEP * line as f64;
             let (colour, dash) = look(series);
             let _ = write!(
                 svg,
                 "<path class=\"curve\" style=\"stroke:var(--c{colour})\" \
-                 stroke-dasharray=\"{dash}\" d=\"M{x:.1} 30h22\"/><text x=\"{:.1}\" y=\"34\">{}\
-                 </text>",
+                 stroke-dasharray=\"{dash}\" d=\"M{x:.1} {y:.1}h22\"/>\
+                 <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 x + 27.0,
+                y + 4.0,
                 escaped(&series.name)
             );
-            // About as wide as the letters are.
-            x += 42.0 + series.name.chars().count() as f64 * 6.6;
         }
     }
 }

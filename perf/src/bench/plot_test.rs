@@ -65,6 +65,19 @@ fn a_picture_holds_its_lines_and_its_words() {
 }
 
 #[test]
+fn a_long_legend_takes_several_lines() {
+    let mut long = plot(Scale::Linear, Scale::Linear, &[(0.0, 1.0), (1.0, 2.0)]);
+    assert_eq!(long.legend(), [(LEFT, 0)]);
+    long.series[0].name = "x".repeat(40);
+    long.series = vec![long.series[0].clone(); 3];
+    let lines: Vec<usize> = long.legend().iter().map(|place| place.1).collect();
+    assert_eq!(lines, [0, 1, 2]);
+    // The plot makes room for them.
+    let svg = long.svg(false).unwrap();
+    assert!(svg.contains(&format!(" {}V", TOP + 2.0 * LEGEND_STEP)), "{svg}");
+}
+
+#[test]
 fn nothing_that_is_drawn_is_no_number() {
     for points in [&[(1.0, 5.0), (1.0, 5.0)][..], &[(0.0, 0.0), (1.0, 0.0)], &[(2.0, 3.0)]] {
         for scale in [Scale::Linear, Scale::Log] {
