@@ -22,6 +22,7 @@ pub mod fs;
 mod helper;
 mod host_bare;
 mod host_glommio;
+mod idle;
 pub mod net;
 mod output;
 pub mod probe;

@@ -72,6 +72,11 @@ impl<S: Service> Shard<S> {
         }
     }
 
+    /// Has the ring tell of what other threads post.
+    pub(crate) fn watch_mailbox(&mut self) {
+        self.core.ring.poll(self.core.mailbox.bell.as_raw_fd());
+    }
+
     /// One turn.
     pub(crate) fn turn(&mut self) -> io::Result<Turn> {
         self.core.tick();
@@ -178,7 +183,7 @@ impl<S: Service> Shard<S> {
             }
             Completion::Readable { more } => {
                 if !more {
-                    self.core.ring.poll(self.core.mailbox.bell.as_raw_fd());
+                    self.watch_mailbox();
                 }
             }
             Completion::Doorbell => {}

@@ -211,19 +211,6 @@ impl Ring {
         unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }.try_clone_to_owned()
     }
 
-    /// Has the kernel signal an eventfd when there is something to reap; off at first.
-    pub fn attach_bell(&mut self, bell: &EventFd) -> io::Result<()> {
-        self.set_bell(false);
-        self.io.submitter().register_eventfd(bell.as_raw_fd())
-    }
-
-    /// Switches the attached bell. Switched on, it tells of what happens from then on only: look
-    /// once more, with [`Ring::submit`], before waiting for it.
-    pub fn set_bell(&mut self, on: bool) {
-        let queue = self.io.completion();
-        if on { queue.enable_eventfd() } else { queue.disable_eventfd() }
-    }
-
     /// Moves what has completed into `out`.
     pub fn reap(&mut self, raw: &mut Vec<RawCompletion>) {
         raw.extend(self.io.completion().map(RawCompletion));
