@@ -1,4 +1,4 @@
-//! The disk alone: what direct reads and durable writes give without any broker.
+//! The disk alone: what direct reads and writes give without any broker.
 //!
 //! One file of a size that no cache of ours helps with, written whole before; threads ask for its
 //! blocks one after the other, each with one request under way.
@@ -52,7 +52,7 @@ impl Aligned {
 /// # Errors
 /// When the sizes make no sense, or the disk refuses.
 pub fn run(folder: &Path, work: DiskWork, duration: Duration) -> Result<Figures, Failure> {
-    let DiskWork { block_bytes, depth, operation } = work;
+    let DiskWork { block_bytes, depth, operation, rate } = work;
     let is_aligned = block_bytes > 0 && block_bytes.is_multiple_of(ALIGN);
     if !is_aligned || block_bytes > BLOCK_BYTES_MAX || !(1..=DEPTH_MAX).contains(&depth) {
         return Err(format!(
@@ -60,6 +60,9 @@ pub fn run(folder: &Path, work: DiskWork, duration: Duration) -> Result<Figures,
              depth of 1 to {DEPTH_MAX}"
         )
         .into());
+    }
+    if operation == DiskOperation::WritePaced && !(rate > 0.0 && depth == 1) {
+        return Err("disk: paced writes need a rate above 0 and a depth of 1".into());
     }
     let path = folder.join("disk.dat");
     fill(&path, FILE_BYTES).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -69,6 +72,7 @@ pub fn run(folder: &Path, work: DiskWork, duration: Duration) -> Result<Figures,
             by_threads(&path, OFlags::DIRECT | OFlags::DSYNC, work, duration)?
         }
         DiskOperation::WriteFlush => flushed(&path, block_bytes * depth, duration)?,
+        DiskOperation::WritePaced => return Ok(paced(&path, work, duration)?),
     };
     let rate = bytes as f64 / 1e6 / duration.as_secs_f64();
     Ok(Figures::from([("megabytes_per_second".to_string(), rate)]))
@@ -132,14 +136,75 @@ fn flushed(path: &Path, bytes: usize, duration: Duration) -> io::Result<u64> {
     Ok(done * bytes as u64)
 }
 
+fn paced(path: &Path, work: DiskWork, duration: Duration) -> io::Result<Figures> {
+    let file = open(path, OFlags::DIRECT)?;
+    let block = Aligned::new(work.block_bytes);
+    let blocks = FILE_BYTES / work.block_bytes as u64;
+    let count = (work.rate * duration.as_secs_f64()) as u64;
+    let mut late_us = Vec::with_capacity(count as usize);
+    let begun = Instant::now();
+    for number in 0..count {
+        let due = begun + Duration::from_secs_f64(number as f64 / work.rate);
+        while Instant::now() < due {
+            thread::yield_now();
+        }
+        file.write_all_at(block.slice(), number % blocks * work.block_bytes as u64)?;
+        late_us.push(due.elapsed().as_secs_f64() * 1e6);
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let bytes = count * work.block_bytes as u64;
+    let mut figures = percentiles(&mut late_us);
+    figures.insert("megabytes_per_second".into(), bytes as f64 / 1e6 / took);
+    figures.insert("requests_per_second".into(), count as f64 / took);
+    Ok(figures)
+}
+
+/// The figures of latencies.
+fn percentiles(values: &mut [f64]) -> Figures {
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return Figures::new() };
+    let at = |share: f64| values[((values.len() as f64 * share) as usize).min(last)];
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let named = [
+        ("mean_us", mean),
+        ("p50_us", at(0.5)),
+        ("p90_us", at(0.9)),
+        ("p99_us", at(0.99)),
+        ("p999_us", at(0.999)),
+        ("p9999_us", at(0.9999)),
+        ("max_us", at(1.0)),
+    ];
+    named.map(|(name, value)| (name.to_string(), value)).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn percentiles_of_what_was_late() {
+        let mut values: Vec<f64> = (1..=1000).rev().map(f64::from).collect();
+        let figures = percentiles(&mut values);
+        assert_eq!(figures["p50_us"], 501.0);
+        assert_eq!(figures["p99_us"], 991.0);
+        assert_eq!((figures["mean_us"], figures["max_us"]), (500.5, 1000.0));
+        assert!(percentiles(&mut []).is_empty());
+    }
+
+    #[test]
+    fn paced_writes_need_a_rate_and_one_at_a_time() {
+        for (rate, depth) in [(0.0, 1), (f64::NAN, 1), (100.0, 2)] {
+            let operation = DiskOperation::WritePaced;
+            let work = DiskWork { operation, block_bytes: 4096, depth, rate };
+            assert!(run(Path::new("/nowhere"), work, Duration::ZERO).is_err());
+        }
+    }
+
+    #[test]
     fn senseless_sizes_are_refused() {
         for (block_bytes, depth) in [(0, 1), (100, 1), (4096, 0), (4096, 1000), (1 << 40, 1)] {
-            let work = DiskWork { operation: DiskOperation::Read, block_bytes, depth };
+            let operation = DiskOperation::Read;
+            let work = DiskWork { operation, block_bytes, depth, rate: 0.0 };
             assert!(run(Path::new("/nowhere"), work, Duration::ZERO).is_err());
         }
     }

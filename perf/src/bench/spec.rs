@@ -142,8 +142,11 @@ pub struct DiskWork {
     pub operation: DiskOperation,
     /// Bytes of each, a multiple of 4096.
     pub block_bytes: usize,
-    /// How many at a time.
+    /// How many at a time; 1 for paced writes.
     pub depth: usize,
+    /// Paced writes a second.
+    #[serde(default)]
+    pub rate: f64,
 }
 
 /// One kind of disk work, always O_DIRECT.
@@ -156,6 +159,9 @@ pub enum DiskOperation {
     WriteThrough,
     /// Writes, `depth` at a time, then fdatasync.
     WriteFlush,
+    /// Single writes into written space at a fixed rate, each with its latency from the time that
+    /// it was meant to begin: what any broker on this disk adds to.
+    WritePaced,
 }
 
 /// Something that is done to each of its brokers, again in each round.
