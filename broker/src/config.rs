@@ -153,7 +153,7 @@ pub struct Flags {
     /// machine's, or of the control group's limit]
     #[arg(long, env = "RINGLOG_MEMORY")]
     pub memory: Option<String>,
-    /// Microseconds that an idle shard spins before it sleeps [default: 20]
+    /// Microseconds that an idle shard spins before it sleeps, while that finds work [default: 20]
     #[arg(long, env = "RINGLOG_SPIN_MICROS")]
     pub spin_micros: Option<u64>,
     /// Run each shard's loop inside a glommio executor or bare [default: glommio]
