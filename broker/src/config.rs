@@ -84,6 +84,8 @@ impl DurabilityFlag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Io {
+    /// Past the page cache, but for small writes of a shard with little to do.
+    Auto,
     /// O_DIRECT.
     Direct,
     /// Through the page cache: for file systems without O_DIRECT, and for comparison.
@@ -143,7 +145,7 @@ pub struct Flags {
     /// When a record is acknowledged [default: written]
     #[arg(long, env = "RINGLOG_DURABILITY")]
     pub durability: Option<DurabilityFlag>,
-    /// Direct or buffered file I/O [default: direct]
+    /// How segments are written and read [default: auto]
     #[arg(long, env = "RINGLOG_IO")]
     pub io: Option<Io>,
     /// How fetched bytes reach the socket [default: auto]
@@ -341,7 +343,7 @@ impl Config {
             cpus,
             advertise,
             durability,
-            io: flags.io.or(file.io).unwrap_or(Io::Direct),
+            io: flags.io.or(file.io).unwrap_or(Io::Auto),
             fetch_path: flags.fetch_path.or(file.fetch_path).unwrap_or(FetchPath::Auto),
             memory_per_shard,
             spin: Duration::from_micros(spin_micros),

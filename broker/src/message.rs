@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 
 use ringlog_shard::ConnId;
 use ringlog_shard::buf::Slice;
-use ringlog_shard::fs::File;
 use ringlog_storage::transaction::AbortedTxn;
 use ringlog_storage::{DiskError, Log, OpenError, RecoveryReport};
 use ringlog_wire::Uuid;
@@ -22,7 +21,7 @@ use crate::memory::LogMemory;
 use crate::metadata::Image;
 use crate::metrics::{Detail, Snapshot};
 use crate::partition::{Acks, Isolation};
-use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk};
+use crate::shell::{BlockingRead, ColdRead, ControlAnswer, ControlAsk, SegmentFile};
 use crate::slab::Key;
 use crate::validate::Refusal;
 
@@ -277,7 +276,7 @@ pub enum Message {
     Applied { offset: i64 },
     /// A blocking disk operation of the log in this place has ended; a segment that was created
     /// comes open.
-    DiskDone { token: u64, result: Result<Option<File>, DiskError> },
+    DiskDone { token: u64, result: Result<Option<SegmentFile>, DiskError> },
     /// A step of a cold read that took the helper thread has ended.
     BlockingRead { read: Box<ColdRead>, result: BlockingRead },
     /// A partition's log has been opened, or not.

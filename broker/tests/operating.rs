@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::client::Client;
-use common::exposition::Page;
+use common::exposition::{Page, exchange, get, scrape, scrape_anew};
 use common::records::{batch, batch_of_size};
 use common::{Broker, Options, PATIENCE, eventually};
 use ringlog_broker::config::Advertise;
@@ -19,37 +19,6 @@ const ANY: &str = "127.0.0.1:0";
 
 fn options(shards: usize) -> Options {
     Options { http: ANY, ..Options { shards, ..Options::default() } }
-}
-
-/// Sends `request` and reads to the end: status line and headers, and body.
-fn exchange(to: SocketAddr, request: &[u8]) -> (String, String) {
-    let mut stream = TcpStream::connect(to).expect("the control thread listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(request).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer, then an end");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    (head.to_string(), body.to_string())
-}
-
-fn get(broker: &Broker, path: &str) -> (u16, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-    let (head, body) = exchange(broker.http(), request.as_bytes());
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-    assert_eq!(length, Some(&*body.len().to_string()));
-    (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body)
-}
-
-fn scrape(broker: &Broker) -> Page {
-    let (status, text) = get(broker, "/metrics");
-    assert_eq!(status, 200);
-    Page::read(&text)
-}
-
-/// A page that shows what was done before the call.
-fn scrape_anew(broker: &Broker) -> Page {
-    std::thread::sleep(Duration::from_millis(120));
-    scrape(broker)
 }
 
 const IN: &str = "kafka_server_brokertopicmetrics_messagesin_total";
@@ -111,8 +80,9 @@ fn check_the_rest(page: &Page, shards: usize, bytes: usize) {
     assert_eq!(one("kafka_controller_kafkacontroller_activecontrollercount"), Some(1.0));
     assert_eq!(one("kafka_controller_kafkacontroller_globalpartitioncount"), Some(4.0));
     assert_eq!(page.sum("kafka_server_socketservermetrics_connection_count", &[]), 1.0);
-    assert!(page.sum("ringlog_disk_bytes_total", &[("op", "write")]) >= bytes as f64);
-    assert!(page.sum("ringlog_disk_operations_total", &[("op", "write")]) >= 1.0);
+    let written = |name| ["write", "write_cached"].map(|op| page.sum(name, &[("op", op)]));
+    assert!(written("ringlog_disk_bytes_total").iter().sum::<f64>() >= bytes as f64);
+    assert!(written("ringlog_disk_operations_total").iter().sum::<f64>() >= 1.0);
     for shard in 0..shards {
         let shard = shard.to_string();
         let of = [("shard", &*shard)];

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -263,6 +264,12 @@ impl<M: Send + 'static> Core<M> {
     /// Flushes a file's data (fdatasync).
     pub fn sync(&mut self, file: &File, token: u64) {
         self.ring.sync(file.clone(), token);
+    }
+
+    /// Begins to write back what the page cache holds of a file's `range`, and waits for nothing:
+    /// only a flush says whether it went well.
+    pub fn write_back(&mut self, file: &File, range: Range<u64>, token: u64) {
+        self.ring.write_back(file.clone(), range, token);
     }
 
     /// Allocates `from..to` of a file and extends its size.

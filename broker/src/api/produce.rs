@@ -395,6 +395,7 @@ impl Shell {
         let appended = appended.map_err(|error| (error, "The log did not take the batch."))?;
         let records = (appended.last_offset + 1 - appended.base_offset) as u64;
         hosted.counts.appended(records, header.size());
+        self.pace.appended(header.size(), core.now());
         let waiter = Waiter {
             base_offset: appended.base_offset,
             log_append_time: appended.log_append_time,

@@ -70,8 +70,10 @@ pub struct ApiCounters {
 /// What a disk operation does, as far as operators tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskKindOf {
-    /// Records are written.
+    /// Records are written, past the page cache unless the broker was told otherwise.
     Write,
+    /// Records are written through the page cache because they are few (`io = auto`).
+    WriteCached,
     /// Records are read.
     Read,
     /// Data is flushed.
@@ -82,13 +84,19 @@ pub enum DiskKindOf {
 
 impl DiskKindOf {
     /// All of them, in the order of the tables.
-    pub const ALL: [DiskKindOf; 4] =
-        [DiskKindOf::Write, DiskKindOf::Read, DiskKindOf::Flush, DiskKindOf::Other];
+    pub const ALL: [DiskKindOf; 5] = [
+        DiskKindOf::Write,
+        DiskKindOf::WriteCached,
+        DiskKindOf::Read,
+        DiskKindOf::Flush,
+        DiskKindOf::Other,
+    ];
 
     /// As labels say it.
     pub fn name(self) -> &'static str {
         match self {
             DiskKindOf::Write => "write",
+            DiskKindOf::WriteCached => "write_cached",
             DiskKindOf::Read => "read",
             DiskKindOf::Flush => "flush",
             DiskKindOf::Other => "other",

@@ -9,11 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringlog_shard::fs::{DataDir, File, OpenMode};
+use ringlog_shard::fs::{DataDir, File};
 use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHint};
 use ringlog_wire::error::ErrorCode;
 
 use super::files::disk_error;
+use super::segment_file::{SegmentFile, Way};
 use super::{DiskWork, Seat, ShardCore, Shell};
 use crate::api::asks::{Answer, Answered};
 use crate::config::Io;
@@ -30,7 +31,7 @@ pub struct Hosted {
     pub partition: Partition<LogMemory>,
     /// Which one it is.
     pub of: TopicPartition,
-    files: Vec<(FileId, File)>,
+    files: Vec<(FileId, SegmentFile)>,
     /// Handles of sealed segments, for readers, oldest first.
     read_files: Vec<(FileId, File)>,
     /// Whether it stands in the list of logs to look at.
@@ -77,14 +78,18 @@ impl Hosted {
         }
     }
 
-    fn file(&self, id: FileId) -> Option<&File> {
+    fn file(&self, id: FileId) -> Option<&SegmentFile> {
         self.files.iter().find(|(other, _)| *other == id).map(|(_, file)| file)
+    }
+
+    fn file_mut(&mut self, id: FileId) -> Option<&mut SegmentFile> {
+        self.files.iter_mut().find(|(other, _)| *other == id).map(|(_, file)| file)
     }
 
     /// A handle for reading that segment, if one is open.
     pub(super) fn read_file(&self, id: FileId) -> Option<File> {
         let kept = self.read_files.iter().find(|(other, _)| *other == id).map(|(_, file)| file);
-        self.file(id).or(kept).cloned()
+        self.file(id).map(|file| &file.main).or(kept).cloned()
     }
 
     /// Keeps a handle for reading, at most `count_max` of them.
@@ -183,28 +188,41 @@ impl Shell {
     /// Submits what the log asks of the disk.
     fn submit(&mut self, core: &mut ShardCore, slot: Key) {
         let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let log = &mut hosted.partition.log;
+        let in_flight = log.ops_in_flight();
         let mut ops = Vec::new();
-        hosted.partition.log.take_ops(&mut ops);
+        log.take_ops(&mut ops);
+        let durability = log.config().durability;
+        let way = match self.shared.config.io {
+            Io::Auto => Way::of(&ops, in_flight, durability, self.pace.is_fast(core.now())),
+            Io::Direct | Io::Buffered => Way::Main,
+        };
         for op in ops {
-            self.submit_op(core, slot, op);
+            self.submit_op(core, slot, op, way);
         }
     }
 
-    fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>) {
-        let begun = self.counters.disk_begun(kind_of(&op.kind), core.now());
+    fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>, way: Way) {
+        let Some(hosted) = self.logs.get_mut(slot) else { return };
+        let begun = self.counters.disk_begun(kind_of(&op.kind, way), core.now());
         let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file, begun });
         let token = work.to_u64();
-        let Some(hosted) = self.logs.get_mut(slot) else { return };
-        let file = hosted.file(op.file);
+        let file = hosted.file_mut(op.file);
         match (op.kind, file) {
-            (DiskKind::Write { at, data }, Some(file)) => core.write(file, at, data.0, token),
-            (DiskKind::Sync, Some(file)) => core.sync(file, token),
+            (DiskKind::Write { at, data }, Some(file)) => {
+                core.write(file.for_write(way), at, data.0, token);
+                if let Some(range) = file.take_write_back(way, at) {
+                    let token = self.disk_works.insert(DiskWork::WriteBack).to_u64();
+                    core.write_back(&file.main, range, token);
+                }
+            }
+            (DiskKind::Sync, Some(file)) => core.sync(&file.main, token),
             (DiskKind::Allocate { from, to }, Some(file)) if self.shared.allocates => {
-                core.allocate(file, from, to, token);
+                core.allocate(&file.main, from, to, token);
             }
             (DiskKind::Allocate { from, to }, Some(file)) => {
                 // A file system without fallocate gets its sizes set instead.
-                let file = file.clone();
+                let file = file.main.clone();
                 core.blocking(Box::new(move || Message::DiskDone {
                     token,
                     result: file
@@ -223,7 +241,7 @@ impl Shell {
                 panic!("the log asks for work on a segment that is not open");
             }
             (DiskKind::Truncate { size }, Some(file)) => {
-                let file = file.clone();
+                let file = file.main.clone();
                 core.blocking(Box::new(move || Message::DiskDone {
                     token,
                     result: file.set_size(size).map(|()| None).map_err(|error| disk_error(&error)),
@@ -260,7 +278,7 @@ impl Shell {
         &mut self,
         core: &mut ShardCore,
         token: u64,
-        result: Result<Option<File>, DiskError>,
+        result: Result<Option<SegmentFile>, DiskError>,
     ) {
         let work = self.disk_works.remove(Key::from_u64(token));
         let Some(DiskWork::Log { slot, id, file: segment, begun }) = work else {
@@ -416,8 +434,9 @@ pub(super) fn tail_cache_bytes_max(core: &mut ShardCore) -> usize {
     (core.pool().budget_bytes() / TAIL_CACHE_SHARE).min(TAIL_CACHE_BYTES_MAX)
 }
 
-fn kind_of(kind: &DiskKind<LogWrite>) -> DiskKindOf {
+fn kind_of(kind: &DiskKind<LogWrite>, way: Way) -> DiskKindOf {
     match kind {
+        DiskKind::Write { .. } if way == Way::Cached => DiskKindOf::WriteCached,
         DiskKind::Write { .. } => DiskKindOf::Write,
         DiskKind::Sync => DiskKindOf::Flush,
         _ => DiskKindOf::Other,
@@ -430,14 +449,14 @@ fn run_blocking(
     dir: &Path,
     io: Io,
     kind: DiskKind<LogWrite>,
-) -> io::Result<Option<File>> {
+) -> io::Result<Option<SegmentFile>> {
     let path = |name: &PathBuf| dir.join(name);
     match kind {
         DiskKind::Create { path: name, size } => {
-            let file = open_segment(data, &path(&name), io, OpenMode::Create)?;
-            let now = file.size()?;
+            let file = SegmentFile::create(data, &path(&name), io)?;
+            let now = file.main.size()?;
             if now < size {
-                file.allocate(now, size)?;
+                file.main.allocate(now, size)?;
             }
             data.sync_dir(dir)?;
             Ok(Some(file))
@@ -462,18 +481,5 @@ fn remove_if_there(data: &DataDir, path: &Path) -> io::Result<()> {
     match data.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
-    }
-}
-
-/// Opens a segment as the configuration says.
-pub(crate) fn open_segment(
-    data: &DataDir,
-    path: &Path,
-    io: Io,
-    mode: OpenMode,
-) -> io::Result<File> {
-    match io {
-        Io::Direct => data.open_direct(path, mode),
-        Io::Buffered => data.open_buffered(path, mode),
     }
 }

@@ -17,6 +17,7 @@ mod lifecycle;
 mod logs;
 mod metrics;
 mod reads;
+mod segment_file;
 pub mod topology;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -38,6 +39,7 @@ pub use lifecycle::{ClosedLog, ClosedShard, METADATA_TOPIC_ID, OpenedLog, partit
 pub use logs::Hosted;
 pub use reads::{BlockingRead, ColdRead, ReadFor};
 pub(crate) use reads::{Searches, within_a_read};
+pub use segment_file::SegmentFile;
 
 use crate::api::fetch::PendingFetch;
 use crate::api::produce::PendingProduce;
@@ -87,6 +89,8 @@ pub(crate) enum DiskWork {
     Log { slot: Key, id: u64, file: FileId, begun: DiskBegun },
     /// A read for a fetch or a search by time.
     Read(ColdRead, DiskBegun),
+    /// The kernel begins to write back what it has cached.
+    WriteBack,
 }
 
 /// One shard of the broker.
@@ -119,6 +123,8 @@ pub struct Shell {
     pub(crate) disk_works: Slab<DiskWork>,
     /// Logs with something to write or to tell, looked at once at the turn's end.
     pub(crate) dirty: Vec<Key>,
+    /// How much they take.
+    pub(crate) pace: segment_file::Pace,
     /// Connections whose next request waits, in the order in which they get their turn.
     pub(crate) stalled: VecDeque<ConnId>,
     /// Connections that have had their share of the turn and have more.
@@ -202,6 +208,7 @@ impl Shell {
             controls: Slab::default(),
             disk_works: Slab::default(),
             dirty: Vec::new(),
+            pace: segment_file::Pace::default(),
             stalled: VecDeque::new(),
             rotation: Rotation::default(),
             turn: 1,
@@ -429,6 +436,8 @@ impl Service for Shell {
                 self.count_disk_end(core, begun, result.as_ref().ok().copied());
                 self.read_done(core, cold, result, read);
             }
+            // What went wrong shows in the log's next flush.
+            Some(DiskWork::WriteBack) => {}
             None => tracing::error!(token, "a disk operation ended that nobody began"),
         }
     }

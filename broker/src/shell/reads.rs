@@ -15,7 +15,7 @@ use ringlog_storage::{
 use ringlog_wire::batch::{BatchError, Codecs};
 use ringlog_wire::error::ErrorCode;
 
-use super::logs::open_segment;
+use super::segment_file::open_segment;
 use super::{DiskWork, ShardCore, Shell};
 use crate::message::Message;
 use crate::metrics::DiskKindOf;

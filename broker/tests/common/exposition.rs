@@ -1,6 +1,11 @@
-//! A reader of Prometheus' text format that takes nothing on trust.
+//! A reader of Prometheus' text format that takes nothing on trust, and of the broker's pages.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Broker, PATIENCE};
 
 /// A sample's name and labels, sorted.
 pub type Series = (String, BTreeMap<String, String>);
@@ -146,4 +151,37 @@ fn quoted(text: &str) -> (String, &str) {
         }
     }
     panic!("a label without an end: {text:?}");
+}
+
+/// Sends `request` and reads to the end: status line and headers, and body.
+pub fn exchange(to: SocketAddr, request: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(to).expect("the control thread listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, then an end");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_string(), body.to_string())
+}
+
+/// The status and the body of a page.
+pub fn get(broker: &Broker, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+    let (head, body) = exchange(broker.http(), request.as_bytes());
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    assert_eq!(length, Some(&*body.len().to_string()));
+    (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body)
+}
+
+/// The figures, which may be a moment old.
+pub fn scrape(broker: &Broker) -> Page {
+    let (status, text) = get(broker, "/metrics");
+    assert_eq!(status, 200);
+    Page::read(&text)
+}
+
+/// A page that shows what was done before the call.
+pub fn scrape_anew(broker: &Broker) -> Page {
+    std::thread::sleep(Duration::from_millis(120));
+    scrape(broker)
 }

@@ -15,6 +15,7 @@ mod sys;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -279,6 +280,18 @@ impl Ring {
     /// Flushes the data of a file.
     pub fn sync(&mut self, file: File, token: u64) {
         let entry = opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC).build();
+        self.start_plain(entry, file, token);
+    }
+
+    /// Begins to write back what the page cache holds of `range`.
+    pub fn write_back(&mut self, file: File, range: Range<u64>, token: u64) {
+        assert!(range.start < range.end, "a range has bytes");
+        // More than the field takes: to the end of the file.
+        let bytes = u32::try_from(range.end - range.start).unwrap_or(0);
+        let entry = opcode::SyncFileRange::new(Fd(file.as_raw_fd()), bytes)
+            .offset(range.start)
+            .flags(libc::SYNC_FILE_RANGE_WRITE)
+            .build();
         self.start_plain(entry, file, token);
     }
 
