@@ -70,6 +70,7 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
     let path = config.data_dir.display().to_string();
     let data = DataDir::create(&config.data_dir)
         .map_err(|error| format!("--data-dir {path}: cannot be created: {error}"))?;
+    let volume = data.volume().map(Arc::new).map_err(|e| format!("--data-dir {path}: {e}"))?;
     let (lock, fresh) = take_directory(&data, &path)?;
     let node_id = config.node_id;
     if fresh {
@@ -86,7 +87,7 @@ pub fn start(config: Config, clocks: Clocks) -> Result<Server, String> {
         .all(|finding| finding.name != "fallocate" || finding.level == Level::Ok);
     let connections = Connections::new(connection_limits(&config));
     let closed = Mutex::new(Vec::new());
-    let shared = Arc::new(Shared { config, data, allocates, connections, closed });
+    let shared = Arc::new(Shared { config, data, volume, allocates, connections, closed });
     let handle = run_shards(&shared, &image, logs, (controller, metadata_log))?;
     let config = &shared.config;
     for (shard, address) in handle.local_addrs().iter().enumerate() {

@@ -79,6 +79,10 @@ pub struct Options {
     /// Count no system calls
     #[arg(long)]
     pub without_syscalls: bool,
+    /// The brokers on the load's core and the load on theirs: for a machine whose disk interrupts
+    /// the load's core, which then pays for what the brokers write (see /proc/interrupts)
+    #[arg(long)]
+    pub swap_cores: bool,
     /// Another build of a broker, as ringlog=/tmp/other/ringlog; may be repeated
     #[arg(long, value_name = "BROKER=PROGRAM")]
     pub program: Vec<String>,
@@ -228,6 +232,14 @@ fn narrowed(mut experiment: Experiment, options: &Options) -> Result<Experiment,
         let broker = found.ok_or_else(|| format!("no broker is called {name}"))?;
         broker.program = Some(PathBuf::from(program).canonicalize()?);
     }
+    if options.swap_cores {
+        for broker in &mut experiment.brokers {
+            let is_pinned = |cpus: &Option<String>| cpus.as_ref().is_some_and(|it| !it.is_empty());
+            if is_pinned(&broker.cpus) && is_pinned(&broker.load_cpus) {
+                std::mem::swap(&mut broker.cpus, &mut broker.load_cpus);
+            }
+        }
+    }
     // That one is as short as it should be.
     let is_quick = options.quick && experiment.name != QUICK;
     for workload in &mut experiment.workloads {
@@ -320,6 +332,10 @@ mod tests {
         let own = Options { rounds: Some(4), seconds: Some(0.5), ..quick };
         let own = narrowed(experiment(), &own).unwrap();
         assert_eq!((own.workloads[0].rounds, own.workloads[0].seconds), (4, 0.5));
+        let swapped = Options { swap_cores: true, ..Options::default() };
+        let swapped = narrowed(experiment(), &swapped).unwrap();
+        let cores = (&swapped.brokers[0].cpus, &swapped.brokers[0].load_cpus);
+        assert_eq!(cores, (&Some("1".to_string()), &Some("0".to_string())));
         let alone = Options { without_kafka: true, ..Options::default() };
         let alone = narrowed(experiment(), &alone).unwrap();
         assert_eq!((alone.workloads.len(), alone.brokers.len()), (1, 1));

@@ -135,6 +135,7 @@ fn operations() -> Finding {
         ("write", opcode::Write::CODE),
         ("fsync", opcode::Fsync::CODE),
         ("fallocate", opcode::Fallocate::CODE),
+        ("sync_file_range", opcode::SyncFileRange::CODE),
         ("poll", opcode::PollAdd::CODE),
         ("cancel", opcode::AsyncCancel::CODE),
         ("msg_ring", opcode::MsgRingData::CODE),
@@ -174,8 +175,8 @@ fn open_files() -> Finding {
     let limit = getrlimit(Resource::Nofile).current;
     let found = limit.map_or("unlimited".into(), |limit| limit.to_string());
     let fine = limit.is_none_or(|limit| limit >= OPEN_FILES_GOOD);
-    let remedy = "raise `ulimit -n` (LimitNOFILE= under systemd): each connection and each \
-                  segment being written takes one";
+    let remedy = "raise `ulimit -n` (LimitNOFILE= under systemd): each connection takes \
+                  one, each segment being written up to two";
     let expected = format!("at least {OPEN_FILES_GOOD}");
     finding("open files (RLIMIT_NOFILE)", (found, expected), fine, (Level::Slow, remedy))
 }

@@ -225,6 +225,12 @@ pub trait Disk {
     }
     /// Writes at a position, creating the file when absent and extending it when needed.
     fn write_at(&mut self, path: &Path, at: u64, bytes: &[u8]) -> Result<(), DiskError>;
+    /// Forgets what the system keeps of a file in memory and takes for written: what is read from
+    /// here on is what the disk holds. What is yet to be written stays.
+    fn forget(&mut self, _path: &Path) -> Result<(), DiskError> {
+        // Nothing to do for a disk that keeps nothing.
+        Ok(())
+    }
     /// Makes a file's content and size durable.
     fn sync(&mut self, path: &Path) -> Result<(), DiskError>;
     /// Cuts a file.

@@ -4,6 +4,7 @@
 //! Invariant: a file gets its name only when what it says, and all that it vouches for, is durable.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ringlog_shard::fs::{DataDir, REPLACEMENT_SUFFIX, Volume};
 use ringlog_storage::{DirEntry, Disk, DiskError, DiskErrorKind};
@@ -13,7 +14,7 @@ use super::files::{BlockingDisk, disk_error};
 /// See the module's head. What was closed through it counts when [`ClosingDisk::finish`] says so.
 pub(super) struct ClosingDisk {
     disk: BlockingDisk,
-    volume: Volume,
+    volume: Arc<Volume>,
     replaced: Vec<PathBuf>,
     removed: Vec<PathBuf>,
     /// Nothing has been asked of it.
@@ -21,12 +22,11 @@ pub(super) struct ClosingDisk {
 }
 
 impl ClosingDisk {
-    /// Begins. Errors of the volume from here on are told at the end.
-    pub fn new(data: DataDir) -> Result<ClosingDisk, DiskError> {
-        let volume = data.volume().map_err(|error| disk_error(&error))?;
+    /// Begins. What the volume did not write since it was opened is told at the end.
+    pub fn new(data: DataDir, volume: Arc<Volume>) -> ClosingDisk {
         let disk = BlockingDisk(data);
         let (replaced, removed) = (Vec::new(), Vec::new());
-        Ok(ClosingDisk { disk, volume, replaced, removed, is_untouched: true })
+        ClosingDisk { disk, volume, replaced, removed, is_untouched: true }
     }
 
     /// Makes all of it durable.
@@ -132,7 +132,8 @@ mod tests {
     fn ask(data: &DataDir) -> ClosingDisk {
         data.replace("5.snapshot", b"before").expect("written");
         data.replace("4.snapshot", b"old").expect("written");
-        let mut disk = ClosingDisk::new(data.clone()).expect("a volume");
+        let volume = Arc::new(data.volume().expect("a volume"));
+        let mut disk = ClosingDisk::new(data.clone(), volume);
         disk.replace(Path::new("5.snapshot"), b"after").expect("asked");
         disk.remove(Path::new("4.snapshot")).expect("asked");
         assert!(disk.remove(Path::new("3.snapshot")).is_err(), "there is none");

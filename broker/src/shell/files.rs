@@ -58,6 +58,10 @@ impl Disk for BlockingDisk {
         told(self.0.write_at(path, at, bytes))
     }
 
+    fn forget(&mut self, path: &Path) -> Result<(), DiskError> {
+        told(self.0.forget(path))
+    }
+
     fn sync(&mut self, path: &Path) -> Result<(), DiskError> {
         told(self.0.sync_file(path))
     }

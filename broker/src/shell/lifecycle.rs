@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_shard::buf::Pool;
-use ringlog_shard::fs::DataDir;
 use ringlog_storage::{Log, LogConfig, OpenError, RecoveryHint, RecoveryReport};
 use ringlog_wire::Uuid;
 use ringlog_wire::error::ErrorCode;
 
 use super::closing::ClosingDisk;
 use super::logs::Hosted;
-use super::{BlockingDisk, Seat, ShardCore, Shell};
+use super::{BlockingDisk, Seat, ShardCore, Shared, Shell};
 use crate::coordinator::Kind;
 use crate::datadir;
 use crate::datadir::PartitionEnd;
@@ -493,7 +492,7 @@ impl Shell {
                 logs.push(hosted);
             }
         }
-        closed.logs = close_logs(&self.shared.data, logs);
+        closed.logs = close_logs(&self.shared, logs);
         closed.logs.extend(self.unopened_logs());
         closed.controller = seat.map(Seat::into_machine).zip(metadata_log);
         self.shared.closed.lock().expect("no shard panics while it holds this").push(closed);
@@ -502,8 +501,8 @@ impl Shell {
 }
 
 /// Closes logs, all of them with few flushes.
-fn close_logs(data: &DataDir, logs: Vec<Hosted>) -> Vec<ClosedLog> {
-    let mut disk = ClosingDisk::new(data.clone());
+fn close_logs(shared: &Shared, logs: Vec<Hosted>) -> Vec<ClosedLog> {
+    let mut disk = ClosingDisk::new(shared.data.clone(), shared.volume.clone());
     let mut closed = Vec::with_capacity(logs.len());
     for hosted in logs {
         let (topic, log) = (hosted.partition.topic.name.to_string(), hosted.partition.log);
@@ -516,13 +515,9 @@ fn close_logs(data: &DataDir, logs: Vec<Hosted>) -> Vec<ClosedLog> {
             log_start: log.log_start_offset(),
             first_segment: log.first_segment_offset(),
         };
-        let closing = match &mut disk {
-            Ok(disk) => log.close(disk),
-            Err(error) => Err(*error),
-        };
-        closed.push((end, recovery_point, closing));
+        closed.push((end, recovery_point, log.close(&mut disk)));
     }
-    let finished = disk.and_then(ClosingDisk::finish);
+    let finished = disk.finish();
     let told = closed.into_iter().map(|(mut end, recovery_point, closing)| {
         let closing = closing.and(finished);
         if let Err(error) = &closing {

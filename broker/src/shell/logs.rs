@@ -9,12 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringlog_shard::fs::{DataDir, File};
+use ringlog_shard::fs::{self, DataDir, File};
 use ringlog_storage::{DiskDone, DiskError, DiskKind, DiskOp, FileId, RecoveryHint};
 use ringlog_wire::error::ErrorCode;
 
 use super::files::disk_error;
-use super::segment_file::{SegmentFile, Way};
+use super::segment_file::{self, SegmentFile, Way};
 use super::{DiskWork, Seat, ShardCore, Shell};
 use crate::api::asks::{Answer, Answered};
 use crate::config::Io;
@@ -203,6 +203,7 @@ impl Shell {
     }
 
     fn submit_op(&mut self, core: &mut ShardCore, slot: Key, op: DiskOp<LogWrite>, way: Way) {
+        let logs = self.logs.len();
         let Some(hosted) = self.logs.get_mut(slot) else { return };
         let begun = self.counters.disk_begun(kind_of(&op.kind, way), core.now());
         let work = self.disk_works.insert(DiskWork::Log { slot, id: op.id, file: op.file, begun });
@@ -211,8 +212,11 @@ impl Shell {
         match (op.kind, file) {
             (DiskKind::Write { at, data }, Some(file)) => {
                 core.write(file.for_write(way), at, data.0, token);
-                if let Some(range) = file.take_write_back(way, at) {
-                    let token = self.disk_works.insert(DiskWork::WriteBack).to_u64();
+                if let Some(range) = file.take_write_back(way, at, logs) {
+                    let token = self
+                        .disk_works
+                        .insert(DiskWork::WriteBack { slot, file: op.file })
+                        .to_u64();
                     core.write_back(&file.main, range, token);
                 }
             }
@@ -258,7 +262,7 @@ impl Shell {
                 }
                 let dir = hosted.partition.log.dir().to_path_buf();
                 let data = self.shared.data.clone();
-                let io = self.shared.config.io;
+                let io = segment_file::io_with(self.shared.config.io, logs);
                 core.blocking(Box::new(move || Message::DiskDone {
                     token,
                     result: run_blocking(&data, &dir, io, kind).map_err(|error| disk_error(&error)),
@@ -289,6 +293,17 @@ impl Shell {
             hosted.files.push((segment, file.clone()));
         }
         self.log_settled(slot, DiskDone { id, result: result.map(|_| ()) });
+    }
+
+    /// The kernel has begun to write back, or says that it cannot.
+    pub(super) fn write_back_done(&mut self, slot: Key, file: FileId, result: io::Result<u32>) {
+        if let Err(error) = result
+            && fs::is_lost_write(&error)
+            && let Some(hosted) = self.logs.get_mut(slot)
+        {
+            hosted.partition.log.write_back_failed(file, disk_error(&error));
+            self.touch(slot);
+        }
     }
 
     fn log_settled(&mut self, slot: Key, done: DiskDone) {

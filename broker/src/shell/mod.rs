@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringlog_shard::buf::{Pool, ReadBuf, Slice};
-use ringlog_shard::fs::DataDir;
+use ringlog_shard::fs::{DataDir, Volume};
 use ringlog_shard::{CloseReason, ConnId, Core, Service, ShardId};
 use ringlog_storage::{FileId, Log};
 use ringlog_wire::batch::Codecs;
@@ -74,6 +74,8 @@ pub struct Shared {
     pub config: Config,
     /// The data directory.
     pub data: DataDir,
+    /// What it is on, from before the first write: it tells of all that failed since.
+    pub volume: Arc<Volume>,
     /// Whether its file system allocates space ahead (fallocate).
     pub allocates: bool,
     /// The connections of all shards, and their limits.
@@ -89,8 +91,8 @@ pub(crate) enum DiskWork {
     Log { slot: Key, id: u64, file: FileId, begun: DiskBegun },
     /// A read for a fetch or a search by time.
     Read(ColdRead, DiskBegun),
-    /// The kernel begins to write back what it has cached.
-    WriteBack,
+    /// The kernel begins to write back what it has cached of that segment.
+    WriteBack { slot: Key, file: FileId },
 }
 
 /// One shard of the broker.
@@ -436,8 +438,7 @@ impl Service for Shell {
                 self.count_disk_end(core, begun, result.as_ref().ok().copied());
                 self.read_done(core, cold, result, read);
             }
-            // What went wrong shows in the log's next flush.
-            Some(DiskWork::WriteBack) => {}
+            Some(DiskWork::WriteBack { slot, file }) => self.write_back_done(slot, file, result),
             None => tracing::error!(token, "a disk operation ended that nobody began"),
         }
     }

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ringlog_shard::fs::{DataDir, File, OpenMode};
+use ringlog_shard::fs::{self, DataDir, File, OpenMode};
 use ringlog_storage::{DiskKind, DiskOp, Durability};
 
 use crate::config::Io;
@@ -35,6 +35,10 @@ const FAST_WINDOW_BYTES: u64 = 3_200_000;
 /// What a log may write through the page cache before the kernel is told to begin writing back: a
 /// flush that finds more holds up the writes behind it.
 const WRITE_BACK_BYTES: u64 = 1 << 20;
+/// The same for all logs of a shard together.
+const WRITE_BACK_ALL_BYTES: u64 = 64 << 20;
+/// A shard that has more logs opens no second handles: each takes a file descriptor.
+const CACHED_LOGS_MAX: usize = 1024;
 
 /// An open segment.
 #[derive(Clone, Debug)]
@@ -51,10 +55,10 @@ impl SegmentFile {
     /// Opens the file, or makes it, for a log to write.
     pub(super) fn create(data: &DataDir, path: &Path, io: Io) -> io::Result<SegmentFile> {
         let main = open_segment(data, path, io, OpenMode::Create)?;
-        let cached = match io == Io::Auto && main.is_direct() {
-            true => Some(data.open_buffered(path, OpenMode::Write)?),
-            false => None,
-        };
+        // Where a page is more than a block, writes of two blocks could meet in one.
+        let wanted = io == Io::Auto && main.is_direct() && fs::pages_are_blocks();
+        // Without it (too many open files) all writes are direct.
+        let cached = wanted.then(|| data.open_buffered(path, OpenMode::Write).ok()).flatten();
         Ok(SegmentFile { main, cached, written_back: 0 })
     }
 
@@ -66,18 +70,25 @@ impl SegmentFile {
         }
     }
 
-    /// What the kernel shall begin to write back when a write at `at` goes that way.
-    pub(super) fn take_write_back(&mut self, way: Way, at: u64) -> Option<Range<u64>> {
+    /// What the kernel shall begin to write back when a write at `at` goes that way, on a shard of
+    /// so many logs.
+    pub(super) fn take_write_back(&mut self, way: Way, at: u64, logs: usize) -> Option<Range<u64>> {
         if way == Way::Main || self.cached.is_none() {
             return None;
         }
         let range = self.written_back..at;
-        if range.end.saturating_sub(range.start) < WRITE_BACK_BYTES {
+        let step = WRITE_BACK_BYTES.min(WRITE_BACK_ALL_BYTES / logs.max(1) as u64);
+        if range.end.saturating_sub(range.start) < step {
             return None;
         }
         self.written_back = at;
         Some(range)
     }
+}
+
+/// How a segment is opened on a shard of so many logs.
+pub(super) fn io_with(io: Io, logs: usize) -> Io {
+    if io == Io::Auto && logs > CACHED_LOGS_MAX { Io::Direct } else { io }
 }
 
 /// Opens a segment as the configuration says.

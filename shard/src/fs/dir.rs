@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{Advice, FlockOperation};
 
 use super::{File, OpenMode};
 
@@ -35,15 +36,23 @@ pub struct Space {
 #[derive(Debug)]
 pub struct Volume {
     dir: fs::File,
+    /// A flush has failed.
+    failed: Mutex<bool>,
 }
 
 impl Volume {
     /// Makes everything on it durable that was written before, by whomever.
     ///
     /// # Errors
-    /// The system's, for any write that failed since [`DataDir::volume`] was called (Linux 5.8).
+    /// The system's, for any write that failed since [`DataDir::volume`] was called (Linux 5.8). It
+    /// tells each error once; whoever asks later learns that there was one.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.dir)?)
+        let mut failed = self.failed.lock().expect("nobody panics while holding this");
+        if *failed {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        rustix::fs::syncfs(&self.dir).inspect_err(|_| *failed = true)?;
+        Ok(())
     }
 }
 
@@ -85,7 +94,7 @@ impl DataDir {
     /// # Errors
     /// The system's.
     pub fn volume(&self) -> io::Result<Volume> {
-        Ok(Volume { dir: fs::File::open(&self.0)? })
+        Ok(Volume { dir: fs::File::open(&self.0)?, failed: Mutex::new(false) })
     }
 
     /// The full path of something inside; "" is the directory itself.
@@ -130,6 +139,13 @@ impl DataDir {
     /// Part of a file; fewer bytes than asked for only at its end.
     pub fn read_at(&self, path: impl AsRef<Path>, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
         File::open_buffered(&self.path(path), OpenMode::Read)?.read_at(at, bytes)
+    }
+
+    /// Drops what the page cache holds of a file and takes for written, so that what is read next
+    /// comes from the disk. What is yet to be written stays.
+    pub fn forget(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let file = File::open_buffered(&self.path(path), OpenMode::Read)?;
+        Ok(rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?)
     }
 
     /// Writes into a file (made if missing) and does not flush it.

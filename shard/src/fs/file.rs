@@ -148,6 +148,20 @@ impl AsRawFd for File {
     }
 }
 
+/// Whether a page of the page cache is one of our blocks: then direct and buffered writes of
+/// different blocks never meet.
+pub fn pages_are_blocks() -> bool {
+    rustix::param::page_size() == BLOCK_BYTES
+}
+
+/// Whether an error of writing back means that something was not written, and not that the kernel
+/// or the file system does not write back on demand.
+pub fn is_lost_write(error: &io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        || matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN))
+}
+
 /// The mode for a second try: the first may have made the file.
 fn after_first(mode: OpenMode) -> OpenMode {
     if mode == OpenMode::CreateNew { OpenMode::Create } else { mode }

@@ -9,7 +9,7 @@ mod dir;
 mod file;
 
 pub use dir::{DataDir, Entry, Lock, REPLACEMENT_SUFFIX, Space, Volume};
-pub use file::{DirectAlignment, File, OpenMode};
+pub use file::{DirectAlignment, File, OpenMode, is_lost_write, pages_are_blocks};
 
 use std::io::{self, Read};
 

@@ -92,6 +92,14 @@ pub enum OpenError {
         /// What it said.
         error: DiskError,
     },
+    /// A flush failed: what was written before it may be gone without another error, and a second
+    /// one would succeed without it. Only a new process looks again.
+    Flush {
+        /// What was flushed.
+        path: PathBuf,
+        /// What the disk said.
+        error: DiskError,
+    },
     /// `partition.metadata` names another topic.
     TopicId {
         /// The one that was expected.
@@ -112,6 +120,9 @@ impl std::fmt::Display for OpenError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             OpenError::Disk { path, error } => write!(out, "{}: {error}", path.display()),
+            OpenError::Flush { path, error } => {
+                write!(out, "{}: a flush failed: {error}", path.display())
+            }
             OpenError::TopicId { expected, found } => {
                 write!(out, "{PARTITION_METADATA} says {found}, expected topic id {expected}")
             }
@@ -132,6 +143,29 @@ impl std::error::Error for OpenError {}
 /// Says which file an error is about.
 pub(super) fn at<T>(path: &Path, result: Result<T, DiskError>) -> Result<T, OpenError> {
     result.map_err(|error| OpenError::Disk { path: path.to_owned(), error })
+}
+
+/// Says which file could not be flushed.
+pub(super) fn flushed(path: &Path, result: Result<(), DiskError>) -> Result<(), OpenError> {
+    result.map_err(|error| OpenError::Flush { path: path.to_owned(), error })
+}
+
+/// After a crash, what was never flushed is read from the disk and not from memory: of a write that
+/// failed, memory keeps what should have been written, and the next flush says nothing of it.
+fn forget_unflushed(
+    disk: &mut dyn Disk,
+    dir: &Path,
+    listing: &Listing,
+    recovery_point: i64,
+) -> Result<(), OpenError> {
+    for (index, files) in listing.segments.iter().enumerate() {
+        let next = listing.segments.get(index + 1);
+        if next.is_none_or(|next| next.base_offset > recovery_point) {
+            let path = dir.join(file_name(files.base_offset, "log"));
+            at(&path, disk.forget(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// A segment's files as listed.
@@ -166,6 +200,9 @@ impl<M: Memory> Log<M> {
         config.assert_valid();
         let dir = PathBuf::from(dir);
         let listing = list_or_create(disk, &dir, topic_id)?;
+        if !hint.clean {
+            forget_unflushed(disk, &dir, &listing, hint.recovery_point)?;
+        }
         let outcome = Attempt::settle(disk, &dir, &config, hint, &listing)?;
         outcome.make_cut(disk, &dir, &listing)?;
         let (log, report) = Log::assemble(disk, dir, config, hint, topic_id, outcome)?;

@@ -11,8 +11,8 @@ use std::path::Path;
 use super::EPOCHS_NAME;
 use super::append::note_producer;
 use super::open::{
-    Cut, CutReason, Listing, OpenError, RecoveryHint, RecoveryReport, SegmentFiles, at, next_file,
-    remove_if_there,
+    Cut, CutReason, Listing, OpenError, RecoveryHint, RecoveryReport, SegmentFiles, at, flushed,
+    next_file, remove_if_there,
 };
 use super::scan::{ScanEnd, ScanFrom, Scanner};
 use crate::config::LogConfig;
@@ -568,7 +568,7 @@ impl<C: Chunk> Outcome<C> {
                 at(&path, disk.truncate(&path, segment.size))?;
             }
             if self.dirty && self.scanned.contains(&segment.base_offset) {
-                at(&path, disk.sync(&path))?;
+                flushed(&path, disk.sync(&path))?;
             }
         }
         if self.dirty && !listing.segments.is_empty() {

@@ -4,7 +4,7 @@
 //! of ops are only counted, for what they say about the disk can no longer be trusted.
 
 use super::{Failure, Log, Pending, Purpose};
-use crate::ops::{DiskDone, DiskError, DiskErrorKind, Memory};
+use crate::ops::{DiskDone, DiskError, DiskErrorKind, FileId, Memory};
 use crate::segment::{FileState, SealStep, Writer};
 
 impl<M: Memory> Log<M> {
@@ -25,6 +25,15 @@ impl<M: Memory> Log<M> {
                 self.fail(index, purpose, error);
             }
             _ => self.succeeded(index, id, purpose),
+        }
+    }
+
+    /// The system says, beside any op, that it cannot write what it has cached of a segment: as bad
+    /// as a failed flush, which may not tell of it again.
+    pub fn write_back_failed(&mut self, file: FileId, error: DiskError) {
+        if let (None, Some(index)) = (&self.failure, self.segment_index(file)) {
+            let base_offset = self.segments[index].base_offset;
+            self.failure = Some(Failure { what: super::A_FLUSH, base_offset, error });
         }
     }
 

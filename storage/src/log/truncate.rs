@@ -5,7 +5,7 @@
 //! memory, indexes, epochs and producers into agreement.
 
 use super::Log;
-use super::open::{OpenError, RecoveryHint, RecoveryReport, at, remove_if_there};
+use super::open::{OpenError, RecoveryHint, RecoveryReport, at, flushed, remove_if_there};
 use super::scan::{ScanFrom, Scanner};
 use crate::ops::{Disk, Memory};
 use crate::segment::{SEGMENT_SUFFIXES, file_name};
@@ -38,7 +38,7 @@ impl<M: Memory> Log<M> {
         let base = segment.base_offset;
         let path = self.dir.join(file_name(base, "log"));
         at(&path, disk.truncate(&path, position))?;
-        at(&path, disk.sync(&path))?;
+        flushed(&path, disk.sync(&path))?;
         if segment.loaded().is_some() {
             let indexes = segment.indexes_mut();
             indexes.truncate_to(end);
