@@ -1,8 +1,9 @@
 //! A full disk: the partition says so, others are served, what was acknowledged stays, and writing
-//! goes on once there is room.
+//! goes on once there is room. A disk that fails after the page cache has taken what it shall
+//! write: the partition stops, and what is served later is what the disk has.
 //!
-//! Needs root and a loop device for a small file system of its own; without them the test says so
-//! and passes.
+//! Needs root and a loop device for small file systems of its own; without them the tests say so
+//! and pass.
 #![allow(clippy::disallowed_methods, reason = "a test stands outside: it has a clock and files")]
 
 mod common;
@@ -43,16 +44,17 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
 }
 
 impl Mount {
-    /// A file system of that many MiB, or why there is none.
-    fn make(mebibytes: usize) -> Result<Mount, String> {
-        let name = format!("ringlog-disk-{}", std::process::id());
+    /// A file system of that many MiB, made with `more` options, in a sparse file in `folder`, or
+    /// why there is none.
+    fn make(name: &str, folder: &Path, mebibytes: usize, more: &[&str]) -> Result<Mount, String> {
+        let name = format!("ringlog-{name}-{}", std::process::id());
         let at = std::env::temp_dir().join(&name);
-        let image = std::env::temp_dir().join(format!("{name}.img"));
+        let image = folder.join(format!("{name}.img"));
         std::fs::create_dir_all(&at).map_err(|error| error.to_string())?;
         let mount = Mount { image, at };
         let (image, at) = (mount.image.display().to_string(), mount.at.display().to_string());
         run("truncate", &["-s", &format!("{mebibytes}M"), &image])?;
-        run("mkfs.ext4", &["-q", "-F", "-m", "0", &image])?;
+        run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], more, &[&image]].concat())?;
         run("mount", &["-o", "loop", &image, &at])?;
         Ok(mount)
     }
@@ -153,7 +155,7 @@ fn create(client: &mut Client, name: &str) -> Option<Topic> {
 
 #[test]
 fn a_full_disk_stops_a_partition_and_nothing_else() {
-    let mount = match Mount::make(192) {
+    let mount = match Mount::make("disk", &std::env::temp_dir(), 192, &[]) {
         Ok(mount) => mount,
         Err(why) => return println!("skipped: no file system of our own: {why}"),
     };
@@ -195,4 +197,89 @@ fn a_full_disk_stops_a_partition_and_nothing_else() {
     // The directory goes before the file system does.
     drop(broker);
     drop(mount);
+}
+
+/// Records of a broker that has little to do, so that they go through the page cache.
+const SMALL_BYTES: usize = 4000;
+/// What is acknowledged at most after the disk has begun to fail.
+const UNNOTICED_BYTES: usize = 8 << 20;
+
+fn small(n: i64) -> Vec<u8> {
+    let mut value: Vec<u8> = (0..SMALL_BYTES).map(|at| (at as i64 * 13 + n) as u8).collect();
+    value[..8].copy_from_slice(&n.to_be_bytes());
+    value
+}
+
+/// Appends from `first` on until the log stops, or `count_max` are there; how many are.
+fn append_until_it_stops(client: &mut Client, topic: &Topic, count_max: i64) -> i64 {
+    for n in 0..count_max {
+        let answer = client.produce(topic, 0, batch(&[&small(n)]));
+        if !answer.error_code.is_none() {
+            assert_eq!(answer.error_code, ErrorCode::KafkaStorageError, "{answer:?}");
+            return n;
+        }
+        assert_eq!(answer.base_offset, n);
+    }
+    count_max
+}
+
+/// All that is served is as it was sent; how much that is.
+fn check_prefix(client: &mut Client, topic: &Topic) -> i64 {
+    let mut next = 0;
+    loop {
+        let data = client.fetch_as(12, &fetch_request(topic, &[(0, next)]));
+        assert_eq!(data.error_code, ErrorCode::None, "offset {next}");
+        let read = records::read(&data.records.unwrap_or_default());
+        if read.is_empty() {
+            assert_eq!(next, data.high_watermark, "everything below the high watermark is there");
+            return next;
+        }
+        for record in read {
+            assert_eq!(record.offset, next);
+            assert!(record.value == small(next), "record {next} is not as it was sent");
+            next += 1;
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_late_stops_the_partition_and_nobody_believes_the_page_cache() {
+    // It promises 400 MiB, and has 64: the rest is an error once the page cache is written back.
+    // What the file system writes for itself has its place already.
+    let bare = ["-O", "^has_journal", "-E", "lazy_itable_init=0"];
+    let thin = Mount::make("outer", &std::env::temp_dir(), 64, &bare)
+        .and_then(|outer| Ok((Mount::make("inner", &outer.at, 400, &bare)?, outer)));
+    let (inner, outer) = match thin {
+        Ok(mounts) => mounts,
+        Err(why) => return println!("skipped: no file system of our own: {why}"),
+    };
+    let filler = outer.at.join("filler");
+    fill(&filler, 16 << 20);
+    let broker = Broker::start_on(Dir::at(inner.at.join("data")), Options::default());
+    let mut client = broker.client();
+    let topic = client.create("late", 1);
+    let acknowledged = append_until_it_stops(&mut client, &topic, 16_000);
+    println!("{acknowledged} acknowledged");
+    let bytes = acknowledged as usize * SMALL_BYTES;
+    assert!(bytes < (16 << 20) + UNNOTICED_BYTES, "noticed late: after {bytes} bytes");
+    let stopped = client.produce(&topic, 0, batch(&[&small(-1)]));
+    assert_eq!(stopped.error_code, ErrorCode::KafkaStorageError, "it stays stopped: {stopped:?}");
+    std::fs::remove_file(&filler).expect("the filler");
+    let mut broker = broker.restart();
+    let mut end = check_prefix(&mut broker.client(), &topic);
+    println!("{end} on the disk");
+    assert!(end <= acknowledged);
+    for _ in 0..2 {
+        let mut client = broker.client();
+        for n in end..end + 100 {
+            assert_eq!(client.append(&topic, 0, batch(&[&small(n)])), n);
+        }
+        broker = broker.restart();
+        assert_eq!(check_prefix(&mut broker.client(), &topic), end + 100);
+        end += 100;
+    }
+    // The directory goes before the file systems do.
+    drop(broker);
+    drop(inner);
+    drop(outer);
 }

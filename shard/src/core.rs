@@ -266,8 +266,8 @@ impl<M: Send + 'static> Core<M> {
         self.ring.sync(file.clone(), token);
     }
 
-    /// Begins to write back what the page cache holds of a file's `range`, and waits for nothing:
-    /// only a flush says whether it went well.
+    /// Waits for what of a file's `range` is being written back, tells whether that failed, and
+    /// begins to write back the rest of what the page cache holds of it.
     pub fn write_back(&mut self, file: &File, range: Range<u64>, token: u64) {
         self.ring.write_back(file.clone(), range, token);
     }

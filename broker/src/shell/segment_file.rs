@@ -33,7 +33,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 const FAST_WINDOW_BYTES: u64 = 3_200_000;
 
 /// What a log may write through the page cache before the kernel is told to begin writing back: a
-/// flush that finds more holds up the writes behind it.
+/// flush that finds more holds up the writes behind it, and a disk that fails is noticed late.
 const WRITE_BACK_BYTES: u64 = 1 << 20;
 /// The same for all logs of a shard together.
 const WRITE_BACK_ALL_BYTES: u64 = 64 << 20;
@@ -47,8 +47,9 @@ pub struct SegmentFile {
     pub main: File,
     /// For writes through the page cache, where the other is direct and these are wanted.
     cached: Option<File>,
-    /// Everything before it that went through the page cache is on its way to the disk.
-    written_back: u64,
+    /// Everything before it that went through the page cache has reached the disk, or is on its
+    /// way there from the second of these on.
+    written_back: (u64, u64),
 }
 
 impl SegmentFile {
@@ -59,7 +60,7 @@ impl SegmentFile {
         let wanted = io == Io::Auto && main.is_direct() && fs::pages_are_blocks();
         // Without it (too many open files) all writes are direct.
         let cached = wanted.then(|| data.open_buffered(path, OpenMode::Write).ok()).flatten();
-        Ok(SegmentFile { main, cached, written_back: 0 })
+        Ok(SegmentFile { main, cached, written_back: (0, 0) })
     }
 
     /// Where a write goes.
@@ -70,19 +71,19 @@ impl SegmentFile {
         }
     }
 
-    /// What the kernel shall begin to write back when a write at `at` goes that way, on a shard of
-    /// so many logs.
+    /// What the kernel shall write back when a write at `at` goes that way, on a shard of so many
+    /// logs: the last step once more, to learn how it went, and all that came since.
     pub(super) fn take_write_back(&mut self, way: Way, at: u64, logs: usize) -> Option<Range<u64>> {
         if way == Way::Main || self.cached.is_none() {
             return None;
         }
-        let range = self.written_back..at;
+        let (before, last) = self.written_back;
         let step = WRITE_BACK_BYTES.min(WRITE_BACK_ALL_BYTES / logs.max(1) as u64);
-        if range.end.saturating_sub(range.start) < step {
+        if at.saturating_sub(last) < step {
             return None;
         }
-        self.written_back = at;
-        Some(range)
+        self.written_back = (last, at);
+        Some(before..at)
     }
 }
 

@@ -283,14 +283,15 @@ impl Ring {
         self.start_plain(entry, file, token);
     }
 
-    /// Begins to write back what the page cache holds of `range`.
+    /// Waits for what of `range` is being written back, tells whether that failed, and begins to
+    /// write back the rest.
     pub fn write_back(&mut self, file: File, range: Range<u64>, token: u64) {
         assert!(range.start < range.end, "a range has bytes");
         // More than the field takes: to the end of the file.
         let bytes = u32::try_from(range.end - range.start).unwrap_or(0);
         let entry = opcode::SyncFileRange::new(Fd(file.as_raw_fd()), bytes)
             .offset(range.start)
-            .flags(libc::SYNC_FILE_RANGE_WRITE)
+            .flags(libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE)
             .build();
         self.start_plain(entry, file, token);
     }
