@@ -2,11 +2,13 @@
 //!
 //! Invariants: a frame is handed over whole and once; no frame is larger than `FRAME_BYTES_MAX`,
 //! and the receive buffer never grows past what one frame needs. Polling is edge-triggered, so
-//! every call goes on until the socket would block or a read comes up short.
+//! every call goes on until the socket would block or a read comes up short; once the poll has said
+//! that the peer sends no more, a short read is not the end, for nothing would tell of it again.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream as BlockingStream;
 
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use ringlog_wire::frame;
@@ -20,6 +22,25 @@ pub const SLICES_MAX: usize = 128;
 
 const RECEIVE_BYTES_MIN: usize = 64 * 1024;
 
+/// What the poll says of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Readiness {
+    /// There is something to receive, be it the end.
+    pub readable: bool,
+    /// Writing may make progress again.
+    pub writable: bool,
+    /// The peer sends no more than what is there.
+    pub ended: bool,
+}
+
+impl From<&Event> for Readiness {
+    fn from(event: &Event) -> Readiness {
+        let ended = event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || ended;
+        Readiness { readable, writable: event.is_writable(), ended }
+    }
+}
+
 /// One connection to a broker.
 #[derive(Debug)]
 pub struct Connection {
@@ -29,6 +50,7 @@ pub struct Connection {
     start: usize,
     filled: usize,
     is_writable: bool,
+    has_ended: bool,
 }
 
 impl Connection {
@@ -52,6 +74,7 @@ impl Connection {
             start: 0,
             filled: 0,
             is_writable: true,
+            has_ended: false,
         })
     }
 
@@ -65,9 +88,10 @@ impl Connection {
         self.is_writable
     }
 
-    /// The poll says that writing may make progress again.
-    pub fn set_writable(&mut self) {
-        self.is_writable = true;
+    /// The poll has said this.
+    pub fn note(&mut self, ready: Readiness) {
+        self.is_writable |= ready.writable;
+        self.has_ended |= ready.ended;
     }
 
     /// Writes as much as the socket takes at once, and says how much.
@@ -99,7 +123,7 @@ impl Connection {
                 Ok(read) => {
                     self.filled += read;
                     self.deliver(&mut each)?;
-                    if read < room {
+                    if read < room && !self.has_ended {
                         return Ok(());
                     }
                 }
@@ -147,5 +171,43 @@ impl Connection {
         }
         assert!(self.filled < self.incoming.len(), "there is room to read into");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_comes_with_the_last_frame_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = BlockingStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut connection = Connection::new(stream, "it", poll.registry(), Token(0)).unwrap();
+        peer.write_all(&[0, 0, 0, 4, 1, 2, 3, 4]).unwrap();
+        drop(peer);
+        let (mut frames, mut events) = (Vec::new(), Events::with_capacity(8));
+        let until = Instant::now() + Duration::from_secs(5);
+        let end = loop {
+            assert!(Instant::now() < until, "the end goes unseen");
+            poll.poll(&mut events, Some(Duration::from_millis(100))).unwrap();
+            let Some(event) = events.iter().next() else { continue };
+            connection.note(Readiness::from(event));
+            let received = connection.receive(|content| {
+                frames.push(content.to_vec());
+                Ok(())
+            });
+            if let Err(error) = received {
+                break error;
+            }
+        };
+        assert_eq!(frames, [[1, 2, 3, 4]]);
+        assert!(end.is_connection_loss(), "{end}");
     }
 }

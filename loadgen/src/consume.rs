@@ -18,7 +18,7 @@ pub mod reader;
 
 use crate::ack_log::AckCheck;
 use crate::checker::{Checker, Verdict};
-use crate::client::Connection;
+use crate::client::{Connection, Readiness};
 use crate::cluster::Cluster;
 use crate::control::CLIENT_ID;
 use crate::drive::{self, Engine, TICK};
@@ -480,12 +480,12 @@ fn aborted(version: i16, body: &[u8], partition: i32) -> Result<Vec<AbortedTrans
 }
 
 impl Engine for Consumer {
-    fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
+    fn ready(&mut self, index: usize, ready: Readiness) -> Result<(), Error> {
         self.tally.now = Instant::now();
-        if writable && let Some(connection) = &mut self.lanes[index].connection {
-            connection.set_writable();
+        if let Some(connection) = &mut self.lanes[index].connection {
+            connection.note(ready);
         }
-        if readable {
+        if ready.readable {
             self.receive(index)?;
             self.stopping |= self.common.messages.is_some() && self.has_enough();
             self.tally.now = Instant::now();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
+use crate::client::Readiness;
 use crate::error::Error;
 use crate::interrupt;
 use crate::live::{Live, Row};
@@ -26,8 +27,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A workload that is stepped by the loop.
 pub trait Engine {
-    /// Connection `index` can be read or written.
-    fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error>;
+    /// The poll has something to say of connection `index`.
+    fn ready(&mut self, index: usize, ready: Readiness) -> Result<(), Error>;
     /// Time has passed; returns when it wants the next step, at the latest in `TICK`.
     fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error>;
     /// Whether there is nothing left to do.
@@ -72,8 +73,7 @@ fn turns(poll: &mut Poll, engine: &mut impl Engine, live: &mut Live) -> Result<(
             thread::yield_now();
         }
         for event in &events {
-            let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-            engine.ready(event.token().0, readable, event.is_writable())?;
+            engine.ready(event.token().0, event.into())?;
         }
     }
 }

@@ -12,6 +12,7 @@ use mio::{Poll, Registry};
 
 use crate::arrivals::Arrivals;
 use crate::checker::Checker;
+use crate::client::Readiness;
 use crate::cluster::Cluster;
 use crate::consume::reader::{Checks, Watch};
 use crate::consume::{Consumer, Plan};
@@ -194,16 +195,16 @@ impl Crew {
 }
 
 impl Engine for Crew {
-    fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
+    fn ready(&mut self, index: usize, ready: Readiness) -> Result<(), Error> {
         if index < self.tail_from {
-            return self.producer.ready(index, readable, writable);
+            return self.producer.ready(index, ready);
         }
         let (consumer, from) = match index < self.catch_up_from {
             true => (&mut self.tail, self.tail_from),
             false => (&mut self.catch_up, self.catch_up_from),
         };
         match consumer {
-            Some(consumer) => consumer.ready(index - from, readable, writable),
+            Some(consumer) => consumer.ready(index - from, ready),
             None => Ok(()),
         }
     }

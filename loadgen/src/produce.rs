@@ -20,7 +20,7 @@ pub mod records;
 pub mod transactions;
 
 use crate::ack_log::AckLog;
-use crate::client::{Connection, SLICES_MAX};
+use crate::client::{Connection, Readiness, SLICES_MAX};
 use crate::cluster::{Cluster, PARTITIONS_DEFAULT};
 use crate::control::{self, Control};
 use crate::drive::{self, Engine, TICK};
@@ -479,16 +479,16 @@ impl Producer {
 }
 
 impl Engine for Producer {
-    fn ready(&mut self, index: usize, readable: bool, writable: bool) -> Result<(), Error> {
+    fn ready(&mut self, index: usize, ready: Readiness) -> Result<(), Error> {
         self.tally.now = Instant::now();
         if let Some(index) = index.checked_sub(self.lanes.len()) {
-            self.coordinator_ready(index, readable, writable)?;
+            self.coordinator_ready(index, ready)?;
             return self.pump(index);
         }
-        if writable && let Some(connection) = &mut self.lanes[index].connection {
-            connection.set_writable();
+        if let Some(connection) = &mut self.lanes[index].connection {
+            connection.note(ready);
         }
-        if readable {
+        if ready.readable {
             self.receive(index)?;
             self.tally.now = Instant::now();
         }

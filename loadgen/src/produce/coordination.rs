@@ -9,7 +9,7 @@ use ringlog_wire::api;
 use super::Producer;
 use super::frames::Framing;
 use super::transactions::{Answered, Dialect, PRODUCE_IMPLICIT, Transactions};
-use crate::client::Connection;
+use crate::client::{Connection, Readiness};
 use crate::control::{Control, SETTLE_PAUSE};
 use crate::error::Error;
 use crate::lane::Backoff;
@@ -155,8 +155,7 @@ impl Producer {
     pub(super) fn coordinator_ready(
         &mut self,
         index: usize,
-        readable: bool,
-        writable: bool,
+        ready: Readiness,
     ) -> Result<(), Error> {
         let now = self.tally.now;
         let lane = &mut self.lanes[index];
@@ -164,11 +163,9 @@ impl Producer {
         let Coordination { transactions, connection: Some(connection), .. } = coordination else {
             return Ok(());
         };
-        if writable {
-            connection.set_writable();
-        }
+        connection.note(ready);
         let mut answered = None;
-        if readable {
+        if ready.readable {
             let received = connection.receive(|content| {
                 answered = Some(transactions.answer(content)?);
                 Ok(())
