@@ -82,7 +82,7 @@ impl Default for ShardConfig {
             listeners: Vec::new(),
             spin: Duration::from_micros(30),
             memory: 256 << 20,
-            receive_buffers: 32,
+            receive_buffers: 8,
             receive_buffer_bytes: 256 << 10,
             receive_small_buffers: 256,
             receive_small_buffer_bytes: 16 << 10,
