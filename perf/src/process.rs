@@ -190,6 +190,13 @@ pub fn run<S: AsRef<OsStr>>(
     output_of(Command::new(program).args(arguments))
 }
 
+/// The same command, to run only when nobody else wants its core.
+pub fn at_idle_priority(command: &Command) -> Command {
+    let mut idle = Command::new("chrt");
+    idle.args(["--idle", "0"]).arg(command.get_program()).args(command.get_args());
+    idle
+}
+
 /// As [`run`], for a command that was prepared before.
 pub fn output_of(command: &mut Command) -> Result<String, Failure> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| named(command, error))?;
