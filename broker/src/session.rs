@@ -71,8 +71,10 @@ pub enum Stall {
     /// [`INFLIGHT_PER_CONNECTION_MAX`] or [`OUTPUT_PER_CONNECTION_MAX`] is reached, or a fetch
     /// waits: what comes behind it could not be answered before it.
     Replies,
-    /// The shard's memory for log chunks or for frames is used up.
+    /// The shard's memory for log chunks or for messages is used up.
     Memory,
+    /// The shard's memory for unfinished requests is used up.
+    Input,
     /// It has had its share of this turn; see [`crate::fair`].
     Turn,
 }
@@ -101,6 +103,9 @@ pub struct Session<S> {
     /// Bytes of output that were held at the last tick, and for how many ticks that did not
     /// change.
     pub output_seen: (usize, u32),
+    /// Bytes of an unfinished request that were held at the last tick, and for how many ticks they
+    /// grew little.
+    pub input_seen: (usize, u32),
     /// The client's address, for log lines.
     pub peer: std::net::SocketAddr,
     /// The shard's clock when bytes last arrived, milliseconds.
@@ -122,6 +127,7 @@ impl<S: Deref<Target = [u8]>> Session<S> {
             fetches: Vec::new(),
             searches: Vec::new(),
             output_seen: (0, 0),
+            input_seen: (0, 0),
             peer,
             active_ms: now_ms,
         }

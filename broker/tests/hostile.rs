@@ -394,6 +394,41 @@ fn unfinished_frames_are_bounded_together() {
 }
 
 #[test]
+fn requests_wait_for_memory_and_slow_ones_give_it_up() {
+    let _alone = alone();
+    let broker = Broker::start();
+    let mut good = broker.client();
+    let topic = good.create("t", 1);
+    let request = produce_request(1, &topic, 0, batch_of_size(1_000_000));
+    let frame = frame_of(&produce::API, 13, &request);
+    let (begin, end) = frame.split_at(600_000);
+    // More than an eighth of 64 MiB, which unfinished requests may take.
+    let begun = || -> Vec<Client> {
+        let client = |_| {
+            let mut client = broker.client();
+            client.stream.write_all(begin).unwrap();
+            client
+        };
+        (0..20).map(client).collect()
+    };
+    let mut clients = begun();
+    check_service(&mut good, &topic);
+    for client in &mut clients {
+        client.stream.write_all(end).expect("nobody is refused");
+    }
+    for client in &mut clients {
+        assert!(!client.is_closed(), "each is answered");
+    }
+    let mut silent = begun();
+    good.append(&topic, 0, batch_of_size(1_000_000));
+    good.append(&topic, 0, batch_of_size(1_000_000));
+    silent.truncate(3);
+    for client in &mut silent {
+        assert!(client.is_closed(), "it had its time");
+    }
+}
+
+#[test]
 fn connections_that_break_off_are_forgotten() {
     let _alone = alone();
     let broker = Broker::start();

@@ -27,12 +27,10 @@ enum Frame {
     Closed,
 }
 
-/// A connection may hold this much of an unfinished frame whatever others hold, bytes.
-const INPUT_SMALL: usize = 16 << 10;
 /// Replies behind an unanswered request that do not make their reader a stuck one, bytes.
 const READY_SMALL: usize = 64 << 10;
-/// Ticks without progress after which a reader counts as stuck.
-const STUCK_TICKS: u32 = 5;
+/// Ticks without progress after which a client counts as stuck.
+pub(super) const STUCK_TICKS: u32 = 5;
 /// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few
 /// partitions.
 const MEMORY_RESERVE: usize = 4 << 20;
@@ -101,7 +99,10 @@ impl Shell {
                 }
             };
             match self.handle_frame(core, conn, &rest[SIZE_BYTES..size]) {
-                Frame::Handled => used += size,
+                Frame::Handled => {
+                    used += size;
+                    self.input.got_on(conn);
+                }
                 Frame::Closed => return bytes.len(),
                 Frame::Held(why) => {
                     self.stall(core, conn, why);
@@ -208,7 +209,7 @@ impl Shell {
     }
 
     /// Holds `conn` back: nothing more is received until its turn comes.
-    fn stall(&mut self, core: &mut ShardCore, conn: ConnId, why: Stall) {
+    pub(super) fn stall(&mut self, core: &mut ShardCore, conn: ConnId, why: Stall) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if session.stalled.replace(why).is_none() {
             core.pause(conn);
@@ -216,12 +217,13 @@ impl Shell {
                 Stall::Replies => {}
                 Stall::Memory => self.stalled.push_back(conn),
                 Stall::Turn => self.rotation.push(conn),
+                Stall::Input => self.input.waiting.push_back(conn),
             }
         }
     }
 
     /// Lets `conn` go on, if what it waited for is there.
-    fn unstall(&mut self, core: &mut ShardCore, conn: ConnId) {
+    pub(super) fn unstall(&mut self, core: &mut ShardCore, conn: ConnId) {
         if self.stopping {
             return;
         }
@@ -321,22 +323,6 @@ impl Shell {
             tracing::warn!(peer = %session.peer, why, "connection refused");
         }
         core.abort(conn);
-    }
-
-    /// Bytes of unfinished frames that `conn` holds.
-    pub(super) fn input_of(&self, conn: ConnId) -> usize {
-        self.sessions.get(&conn).map_or(0, Session::input_bytes)
-    }
-
-    /// Keeps the memory for unfinished frames within its budget (an eighth of the shard's memory):
-    /// beyond it, a connection that holds more than a small one's worth and still grows is refused.
-    pub(super) fn input_changed(&mut self, core: &mut ShardCore, conn: ConnId, before: usize) {
-        let now = self.input_of(conn);
-        self.input_bytes = self.input_bytes + now - before;
-        let budget = (self.shared.config.memory_per_shard / 8) as usize;
-        if now > before && now > INPUT_SMALL && self.input_bytes > budget.max(now + 1) {
-            self.refuse(core, conn, "the shard's memory for unfinished requests is used up");
-        }
     }
 
     /// Bytes of replies that `conn` holds: on their way, or behind one that is not there yet.

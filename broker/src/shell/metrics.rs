@@ -126,7 +126,7 @@ impl Shell {
 
     fn figures(&mut self, core: &mut ShardCore, partitions_max: usize) -> Figures {
         let is_stalled =
-            |session: &&Session<_>| matches!(session.stalled, Some(Stall::Memory | Stall::Replies));
+            |session: &&Session<_>| session.stalled.is_some_and(|why| why != Stall::Turn);
         let counters = &self.counters;
         let mut figures = Figures {
             core: core.stats(),
@@ -201,7 +201,7 @@ impl Shell {
         let (used, budget) = (core.pool().used_bytes() as u64, core.pool().budget_bytes() as u64);
         let reading = core.pool().reading_bytes() as u64;
         let mut memory = vec![
-            share("frames", self.input_bytes as u64, all / 8),
+            share("frames", self.input.bytes as u64, self.input_budget() as u64),
             share("chunks", used, budget),
             share("tail_cache", cached, tail_cache_bytes_max(core) as u64),
             share("reads", reading, budget / READING_SHARE as u64),

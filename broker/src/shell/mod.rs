@@ -13,6 +13,7 @@ mod control_queue;
 mod coordinators;
 mod files;
 mod frames;
+mod input;
 mod lifecycle;
 mod logs;
 mod metrics;
@@ -159,8 +160,8 @@ pub struct Shell {
     stop_by: Option<Instant>,
     pub(crate) lines: LineLimiter,
     pub(crate) counters: Counters,
-    /// Bytes of unfinished frames that all connections hold.
-    pub(crate) input_bytes: usize,
+    /// Memory for unfinished requests.
+    input: input::Input,
     /// Bytes of records on their way to other shards that found their lane full.
     pub(crate) outbox_bytes: usize,
     /// A walk over all logs freed nothing: none is made before this.
@@ -230,7 +231,7 @@ impl Shell {
             stop_by: None,
             lines: LineLimiter::default(),
             counters: Counters::default(),
-            input_bytes: 0,
+            input: input::Input::default(),
             outbox_bytes: 0,
             evict_after: None,
             evict_again: false,
@@ -325,6 +326,7 @@ impl Shell {
         self.expire_produces(core);
         self.close_idle_connections(core);
         self.close_stuck_readers(core);
+        self.close_slow_writers(core);
         let now_ms = core.steady_ms();
         let interval = self.shared.config.defaults.log_flush_offset_checkpoint_interval_ms;
         if now_ms - self.last_checkpoint_ms >= interval {
@@ -411,7 +413,7 @@ impl Service for Shell {
         if let Some(session) = self.sessions.remove(&conn) {
             self.shared.connections.leave(session.peer.ip());
             self.counters.connections_closed.all += 1;
-            self.input_bytes -= session.input_bytes();
+            self.input.left(conn, session.input_bytes());
             for key in &session.fetches {
                 self.drop_fetch(*key);
             }
@@ -468,6 +470,7 @@ impl Service for Shell {
         self.load_coordinators(core);
         self.commit(core);
         self.resume_stalled(core);
+        self.resume_inputs(core);
         self.flush_outbox(core);
         self.commit(core);
         self.trim_cache(core);

@@ -132,13 +132,15 @@ fn storm(ground: &mut Ground<'_>, setup: &Setup<'_>, capacity: f64) -> Result<Sp
         &["--topic", "capacity", "--connections", "4", "--repeat", "--duration", &seconds],
     );
     let readers = Running::start(&mut command)?;
-    let mut served = 0.0;
+    let (mut served, mut lost) = (0.0, 0);
     for producer in producers {
         let report = producer.finish()?.ok_or("a producer failed")?;
         served += report.messages_per_second;
+        lost += report.reconnections;
     }
     let end = Instant::now();
     let _ = readers.finish()?;
+    ground.promises.exactly("connections lost under it", lost, 0);
     ground.promises.note("asked for", format!("{:.0} messages/s, twice", TIMES * capacity));
     ground.promises.at_least(
         "served under it",
