@@ -111,6 +111,25 @@ fn rule_49_only_what_has_changed_is_told() {
     }
 }
 
+/// On another connection, to another shard, that does not wait.
+#[test]
+fn what_was_acknowledged_is_found_at_once() {
+    for broker in brokers() {
+        let mut writer = broker.client();
+        let topic = writer.create("t", 6);
+        let all: Vec<_> = (0..6).map(|index| (index, 0)).collect();
+        let mut reader = Reader::begin(broker.client(), 13, &topic, &all);
+        let mut behind = Vec::new();
+        for n in 0..2000 {
+            let (index, offset) = ((n % 6) as i32, n / 6);
+            writer.append(&topic, index, batch(&[b"a"]));
+            let found = told(&reader.next(&topic, &behind, 0));
+            assert_eq!(found, [(index, NONE, 1)], "after {n} others");
+            behind = vec![(index, offset + 1)];
+        }
+    }
+}
+
 fn delete(client: &mut Client, topic: &Topic, index: i32, before: i64) {
     let partitions = vec![DeleteRecordsPartition { partition_index: index, offset: before }];
     let topics = vec![DeleteRecordsTopic { name: topic.name.clone(), partitions }];

@@ -4,7 +4,8 @@
 //!
 //! Invariants:
 //! - A shard is one thread; everything a [`Core`] owns is touched by that thread alone.
-//! - One turn of the loop is *reap completions → call the service → `turn_end` → submit once*.
+//! - One turn of the loop is *take messages → reap completions → call the service → `turn_end` →
+//!   submit once*.
 //! - Memory that the kernel may touch is owned by the ring until the kernel has said it is done.
 //! - `unsafe` lives in `uring`, `ring` and `buf` only.
 

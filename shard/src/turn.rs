@@ -1,6 +1,9 @@
-//! The loop's turn: *reap completions → call the service → `turn_end` → submit once*.
+//! The loop's turn: *take messages → reap completions → call the service → `turn_end` → submit*.
 //!
-//! Invariant: one system call per turn, and none while there is nothing to submit or to reap.
+//! Invariants: one system call per turn, and none while there is nothing to submit or to reap. What
+//! another shard posted before it answered a client is heard before what that client sends next:
+//! the kernel fills the completion queue only within the call that ends a turn, and messages are
+//! taken after that call, before the queue is looked at.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -80,8 +83,8 @@ impl<S: Service> Shard<S> {
     /// One turn.
     pub(crate) fn turn(&mut self) -> io::Result<Turn> {
         self.core.tick();
-        let mut busy = self.completions();
-        busy |= self.deliver_messages();
+        let mut busy = self.deliver_messages();
+        busy |= self.completions();
         busy |= self.timers();
         busy |= self.deliver_replays();
         busy |= self.deliver_closed();

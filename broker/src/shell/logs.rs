@@ -139,6 +139,22 @@ impl Shell {
         for (marker, _) in advanced.ended.drain(..) {
             self.coordinator_marked(core, slot, &marker);
         }
+        // Readers first: who has been told that a record is there finds it, on any connection.
+        for Watcher { shard, request } in advanced.woken.drain(..) {
+            match shard == self.shard {
+                true => self.wake_fetch(core, request),
+                false => self.post(core, shard, Message::Wake { request }),
+            }
+        }
+        for SessionWatcher { shard, session, place } in advanced.moved.drain(..) {
+            match shard == self.shard {
+                true => self.session_moved(core, session, &[place]),
+                false => {
+                    let places = vec![place];
+                    self.post(core, shard, Message::Moved { session, places });
+                }
+            }
+        }
         let log_start = match self.logs.get(slot) {
             Some(hosted) => hosted.partition.log.log_start_offset(),
             None => -1,
@@ -165,21 +181,6 @@ impl Shell {
                 true => self.produced(core, request, [result]),
                 false => {
                     self.post(core, shard, Message::Produced { request, results: vec![result] })
-                }
-            }
-        }
-        for Watcher { shard, request } in advanced.woken.drain(..) {
-            match shard == self.shard {
-                true => self.wake_fetch(core, request),
-                false => self.post(core, shard, Message::Wake { request }),
-            }
-        }
-        for SessionWatcher { shard, session, place } in advanced.moved.drain(..) {
-            match shard == self.shard {
-                true => self.session_moved(core, session, &[place]),
-                false => {
-                    let places = vec![place];
-                    self.post(core, shard, Message::Moved { session, places });
                 }
             }
         }
