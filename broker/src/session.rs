@@ -106,6 +106,8 @@ pub struct Session<S> {
     /// Bytes of an unfinished request that were held at the last tick, and for how many ticks they
     /// grew little.
     pub input_seen: (usize, u32),
+    /// Bytes set aside for the rest of a request that had to wait for memory.
+    pub reserved: usize,
     /// The client's address, for log lines.
     pub peer: std::net::SocketAddr,
     /// The shard's clock when bytes last arrived, milliseconds.
@@ -128,6 +130,7 @@ impl<S: Deref<Target = [u8]>> Session<S> {
             searches: Vec::new(),
             output_seen: (0, 0),
             input_seen: (0, 0),
+            reserved: 0,
             peer,
             active_ms: now_ms,
         }
@@ -136,6 +139,14 @@ impl<S: Deref<Target = [u8]>> Session<S> {
     /// Bytes of input held.
     pub fn input_bytes(&self) -> usize {
         self.input.len() - self.handled
+    }
+
+    /// Bytes that the first frame held lacks; 0 if it is whole, or its size is no size.
+    pub fn missing_bytes(&self) -> usize {
+        match frame_size(&self.input[self.handled..], u32::MAX) {
+            Ok(size) => size.unwrap_or(SIZE_BYTES).saturating_sub(self.input_bytes()),
+            Err(_) => 0,
+        }
     }
 
     /// Takes the held input out, to be given back with [`Session::restore`]. What is to be looked

@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -390,7 +390,19 @@ fn unfinished_frames_are_bounded_together() {
     let topic = good.create("t", 1);
     check_service(&mut good, &topic);
     let grown = resident_bytes().saturating_sub(before);
+    println!("{ended} connections ended, memory grew by {grown} bytes");
     assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes, {ended} were ended");
+}
+
+/// Whether the broker has closed the connection; what it has answered is not looked at.
+fn has_ended(client: &Client) -> bool {
+    client.stream.set_nonblocking(true).unwrap();
+    let ended = match client.stream.peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    client.stream.set_nonblocking(false).unwrap();
+    ended
 }
 
 #[test]
@@ -419,13 +431,10 @@ fn requests_wait_for_memory_and_slow_ones_give_it_up() {
     for client in &mut clients {
         assert!(!client.is_closed(), "each is answered");
     }
-    let mut silent = begun();
+    let silent = begun();
     good.append(&topic, 0, batch_of_size(1_000_000));
     good.append(&topic, 0, batch_of_size(1_000_000));
-    silent.truncate(3);
-    for client in &mut silent {
-        assert!(client.is_closed(), "it had its time");
-    }
+    eventually("somebody who had the time is refused", || silent.iter().find(|it| has_ended(it)));
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct Core<M> {
     pub(crate) replay: Vec<ConnId>,
     /// Connections paused in this turn, whose receive is to be stopped unless they are resumed.
     pub(crate) pausing: Vec<ConnId>,
+    /// Bytes that arrived for paused connections.
+    pub(crate) stashed: usize,
     /// Connections that wait for receive buffers, in rotation.
     pub(crate) starved: VecDeque<ConnId>,
     /// Descriptors of ended connections, closed once all that names them is submitted.
@@ -103,6 +105,7 @@ impl<M: Send + 'static> Core<M> {
             closed: Vec::new(),
             replay: Vec::new(),
             pausing: Vec::new(),
+            stashed: 0,
             starved: VecDeque::new(),
             graveyard: Vec::new(),
             pool: parts.pool,
@@ -204,6 +207,11 @@ impl<M: Send + 'static> Core<M> {
         if found.receiving == Receiving::On {
             self.pausing.push(conn);
         }
+    }
+
+    /// Bytes that are kept for paused connections, of all together.
+    pub fn stashed_bytes(&self) -> usize {
+        self.stashed
     }
 
     /// Goes on receiving.
@@ -347,7 +355,7 @@ impl<M> Core<M> {
             return;
         }
         found.phase = Phase::Dead;
-        found.stash = Vec::new();
+        self.stashed -= std::mem::take(&mut found.stash).len();
         found.output.clear(&mut self.spares);
         if found.in_ring() {
             self.ring.cancel_all_of(found.descriptor());

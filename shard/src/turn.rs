@@ -220,6 +220,7 @@ impl<S: Service> Shard<S> {
         }
         if found.paused || !found.stash.is_empty() {
             found.stash.extend_from_slice(bytes);
+            self.core.stashed += bytes.len();
         } else {
             self.service.received(&mut self.core, conn, bytes);
         }
@@ -414,6 +415,7 @@ impl<S: Service> Shard<S> {
                 continue;
             }
             let stash = std::mem::take(&mut found.stash);
+            self.core.stashed -= stash.len();
             if !stash.is_empty() {
                 self.service.received(&mut self.core, conn, &stash);
             }

@@ -29,8 +29,8 @@ enum Frame {
 
 /// Replies behind an unanswered request that do not make their reader a stuck one, bytes.
 const READY_SMALL: usize = 64 << 10;
-/// Ticks without progress after which a client counts as stuck.
-pub(super) const STUCK_TICKS: u32 = 5;
+/// Ticks without progress after which a reader counts as stuck.
+const STUCK_TICKS: u32 = 5;
 /// Memory that a request may need beyond its own size: a fresh chunk of the largest size for a few
 /// partitions.
 const MEMORY_RESERVE: usize = 4 << 20;
@@ -101,7 +101,7 @@ impl Shell {
             match self.handle_frame(core, conn, &rest[SIZE_BYTES..size]) {
                 Frame::Handled => {
                     used += size;
-                    self.input.got_on(conn);
+                    self.input_handled(conn);
                 }
                 Frame::Closed => return bytes.len(),
                 Frame::Held(why) => {

@@ -2,55 +2,46 @@
 //! together.
 //!
 //! Invariants: beyond the budget (an eighth of the shard's memory) a connection that holds more
-//! than [`INPUT_SMALL`] receives no more until there is room again, so a client that sends too much
-//! waits, as it does for everything else here. One of those that wait goes on whatever the others
-//! hold, until its request is whole: somebody always gets on, and that request is all that is held
-//! beyond twice the budget, for any other connection that would grow then is refused. While
-//! somebody waits, a client that takes its time over a request is refused too.
+//! than [`INPUT_SMALL`] receives no more and waits, as it does for everything else here. Those that
+//! wait go on in their order, each until its request is whole, as long as what they lack fits into
+//! twice the budget; one of them goes on in any case, so somebody always does. Any other connection
+//! that would grow beyond twice the budget is refused. While somebody waits, a client that takes
+//! its time over a request is refused too.
 
 use std::collections::VecDeque;
 
 use ringlog_shard::ConnId;
 
-use super::frames::STUCK_TICKS;
 use super::{ShardCore, Shell};
 use crate::session::{Session, Stall};
 
 /// A connection may hold this much whatever others hold, bytes.
 const INPUT_SMALL: usize = 16 << 10;
-/// What a connection is expected to receive in a turn when it may go on, bytes.
-const INPUT_STEP: usize = 64 << 10;
 /// Whoever sends less than this of a request in a second takes its time, bytes.
 const SLOW_BYTES: usize = 64 << 10;
+/// And after so many such seconds has taken too much.
+const SLOW_TICKS: u32 = 2;
 
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// Bytes that all connections hold.
+    /// Bytes that sessions hold.
     pub bytes: usize,
     /// Connections that wait for room.
     pub waiting: VecDeque<ConnId>,
-    /// The one that goes on whatever the others hold.
-    first: Option<ConnId>,
-}
-
-impl Input {
-    /// A request of `conn` was handled.
-    pub fn got_on(&mut self, conn: ConnId) {
-        self.first = self.first.filter(|first| *first != conn);
-    }
-
-    /// `conn` is gone, with the `bytes` that it held.
-    pub fn left(&mut self, conn: ConnId, bytes: usize) {
-        self.bytes -= bytes;
-        self.got_on(conn);
-    }
+    /// Bytes set aside for those that have waited and go on.
+    reserved: usize,
 }
 
 impl Shell {
     /// What all connections may hold before some wait, bytes.
     pub(super) fn input_budget(&self) -> usize {
         (self.shared.config.memory_per_shard / 8) as usize
+    }
+
+    /// Bytes that all connections hold, with what arrived for them after they were held back.
+    pub(super) fn input_held(&self, core: &ShardCore) -> usize {
+        self.input.bytes + core.stashed_bytes()
     }
 
     /// Bytes that `conn` holds.
@@ -63,37 +54,50 @@ impl Shell {
         let Some(session) = self.sessions.get(&conn) else { return };
         let now = session.input_bytes();
         self.input.bytes = self.input.bytes + now - before;
-        if now <= before || now <= INPUT_SMALL || self.input.first == Some(conn) {
+        if now <= before || now <= INPUT_SMALL || session.reserved > 0 {
             return;
         }
         // One that is alone may send a request larger than the budget.
-        let others = self.input.bytes - now;
-        let budget = self.input_budget();
-        if others > 0 && self.input.bytes > 2 * budget {
+        let (held, budget) = (self.input_held(core), self.input_budget());
+        let has_others = held > now;
+        if has_others && held > 2 * budget {
             self.refuse(core, conn, "the shard's memory for unfinished requests is used up");
-        } else if others > 0 && self.input.bytes > budget && !session.closing {
+        } else if has_others && held > budget && session.stalled.is_none() && !session.closing {
             self.stall(core, conn, Stall::Input);
         }
     }
 
+    /// A request of `conn` was handled: what was set aside for it is free again.
+    pub(super) fn input_handled(&mut self, conn: ConnId) {
+        if self.input.reserved > 0
+            && let Some(session) = self.sessions.get_mut(&conn)
+        {
+            self.input.reserved -= std::mem::take(&mut session.reserved);
+        }
+    }
+
+    /// The connection of `session` is gone.
+    pub(super) fn input_left(&mut self, session: &Session<impl std::ops::Deref<Target = [u8]>>) {
+        self.input.bytes -= session.input_bytes();
+        self.input.reserved -= session.reserved;
+    }
+
     /// Lets connections go on that wait for room.
     pub(super) fn resume_inputs(&mut self, core: &mut ShardCore) {
-        if self.stopping {
-            return;
-        }
-        let room = self.input_budget().saturating_sub(self.input.bytes);
-        for _ in 0..room / INPUT_STEP {
-            let Some(conn) = self.input.waiting.pop_front() else { return };
-            self.unstall(core, conn);
-        }
-        if self.input.first.is_some() {
-            return;
-        }
-        // Who holds most is likely to need the least, and its end frees the most.
-        let held = |at: &usize| self.input_of(self.input.waiting[*at]);
-        let most = (0..self.input.waiting.len()).max_by_key(held);
-        if let Some(conn) = most.and_then(|at| self.input.waiting.remove(at)) {
-            self.input.first = Some(conn).filter(|conn| self.sessions.contains_key(conn));
+        while let Some(&conn) = self.input.waiting.front()
+            && !self.stopping
+        {
+            let missing = self.sessions.get(&conn).map_or(0, Session::missing_bytes);
+            let held = self.input_held(core) + self.input.reserved;
+            if self.input.reserved > 0 && held + missing > 2 * self.input_budget() {
+                return;
+            }
+            self.input.waiting.pop_front();
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                // Never nothing: it says that the connection has waited.
+                session.reserved = missing.max(1);
+                self.input.reserved += session.reserved;
+            }
             self.unstall(core, conn);
         }
     }
@@ -111,7 +115,7 @@ impl Shell {
                 && (seen..seen + SLOW_BYTES).contains(&now);
             let ticks = if is_slow { ticks + 1 } else { 0 };
             session.input_seen = (now, ticks);
-            if somebody_waits && ticks >= STUCK_TICKS {
+            if somebody_waits && ticks >= SLOW_TICKS {
                 slow.push(*conn);
             }
         }

@@ -201,7 +201,7 @@ impl Shell {
         let (used, budget) = (core.pool().used_bytes() as u64, core.pool().budget_bytes() as u64);
         let reading = core.pool().reading_bytes() as u64;
         let mut memory = vec![
-            share("frames", self.input.bytes as u64, self.input_budget() as u64),
+            share("frames", self.input_held(core) as u64, self.input_budget() as u64),
             share("chunks", used, budget),
             share("tail_cache", cached, tail_cache_bytes_max(core) as u64),
             share("reads", reading, budget / READING_SHARE as u64),

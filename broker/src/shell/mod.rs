@@ -413,7 +413,7 @@ impl Service for Shell {
         if let Some(session) = self.sessions.remove(&conn) {
             self.shared.connections.leave(session.peer.ip());
             self.counters.connections_closed.all += 1;
-            self.input.left(conn, session.input_bytes());
+            self.input_left(&session);
             for key in &session.fetches {
                 self.drop_fetch(*key);
             }
