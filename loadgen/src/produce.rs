@@ -86,6 +86,8 @@ struct Lane {
     connection: Option<Connection>,
     flow: Flow,
     backoff: Backoff,
+    /// Since when there is no connection.
+    down_since: Option<Instant>,
     /// Of a transactional producer.
     coordination: Option<Coordination>,
     /// The place of its next request in the schedule of all; of its next message when it lingers.
@@ -208,6 +210,7 @@ impl Producer {
                 connection: None,
                 flow,
                 backoff: Backoff::default(),
+                down_since: None,
                 coordination: None,
                 next: index as u64,
                 ready_at: Instant::now(),
@@ -389,6 +392,7 @@ impl Producer {
         }
         let lane = &mut self.lanes[index];
         lane.connection = None;
+        lane.down_since.get_or_insert(self.tally.now);
         lane.flow.lost();
         lane.backoff.wait(self.tally.now);
         Ok(())
@@ -415,6 +419,7 @@ impl Producer {
         match connected {
             Ok(()) => {
                 self.lanes[index].backoff.stop();
+                self.lanes[index].down_since = None;
                 self.lanes[index].flow.resubmit();
                 self.pump(index)
             }
@@ -432,8 +437,16 @@ impl Producer {
         self.look_at = now + TICK;
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
+            let late =
+                |since: Instant| now.saturating_duration_since(since) > self.common.timeout();
+            // One that was lost with all of its answers in awaits none.
+            let is_needed = !self.stopping || !lane.flow.is_idle();
+            if is_needed && lane.down_since.is_some_and(late) {
+                let what = "a connection could not be made again";
+                return Err(self.tally.timed_out(what, self.common.timeout));
+            }
             if let Some(oldest) = lane.flow.oldest()
-                && now.saturating_duration_since(oldest) > self.common.timeout()
+                && late(oldest)
             {
                 let unanswered: u64 = self.lanes.iter().map(|lane| lane.flow.unanswered()).sum();
                 let what = format!("{unanswered} messages were not acknowledged");

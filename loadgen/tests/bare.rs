@@ -73,9 +73,11 @@ fn a_sink_that_goes_away_is_an_error_after_the_timeout() {
     let words = ["test", "--bare", "--bootstrap", &address, "--duration", "30", "--timeout", "1"];
     let report = produce::run(&Line::parse_from(words).options).unwrap();
     stopper.join().unwrap();
-    assert!(!report.is_success());
+    assert!(!report.is_success(), "{}", report.text());
     let failure = report.failure.unwrap();
-    assert!(failure.contains("messages were not acknowledged within 1 s"), "{failure}");
+    // Whichever is seen first: some answer may or may not have been on its way.
+    let known = ["messages were not acknowledged within 1 s", "made again within 1 s"];
+    assert!(known.iter().any(|it| failure.contains(it)), "{failure}");
     assert!(report.errors["reconnection failed"] > 0);
 }
 
