@@ -414,16 +414,16 @@ fn requests_wait_for_memory_and_slow_ones_give_it_up() {
     let request = produce_request(1, &topic, 0, batch_of_size(1_000_000));
     let frame = frame_of(&produce::API, 13, &request);
     let (begin, end) = frame.split_at(600_000);
-    // More than an eighth of 64 MiB, which unfinished requests may take.
-    let begun = || -> Vec<Client> {
+    // Unfinished requests may take an eighth of 64 MiB, and what waits as much again.
+    let begun = |count: usize| -> Vec<Client> {
         let client = |_| {
             let mut client = broker.client();
             client.stream.write_all(begin).unwrap();
             client
         };
-        (0..20).map(client).collect()
+        (0..count).map(client).collect()
     };
-    let mut clients = begun();
+    let mut clients = begun(16);
     check_service(&mut good, &topic);
     for client in &mut clients {
         client.stream.write_all(end).expect("nobody is refused");
@@ -431,7 +431,7 @@ fn requests_wait_for_memory_and_slow_ones_give_it_up() {
     for client in &mut clients {
         assert!(!client.is_closed(), "each is answered");
     }
-    let silent = begun();
+    let silent = begun(20);
     good.append(&topic, 0, batch_of_size(1_000_000));
     good.append(&topic, 0, batch_of_size(1_000_000));
     eventually("somebody who had the time is refused", || silent.iter().find(|it| has_ended(it)));

@@ -18,9 +18,9 @@ use crate::session::{Session, Stall};
 /// A connection may hold this much whatever others hold, bytes.
 const INPUT_SMALL: usize = 16 << 10;
 /// Whoever sends less than this of a request in a second takes its time, bytes.
-const SLOW_BYTES: usize = 64 << 10;
-/// And after so many such seconds has taken too much.
-const SLOW_TICKS: u32 = 2;
+const SLOW_BYTES: usize = 16 << 10;
+/// And after so many such seconds in a row has taken too much.
+const SLOW_TICKS: u32 = 5;
 
 /// See the module's head.
 #[derive(Debug, Default)]
