@@ -294,6 +294,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_first_frame_lacks_is_known() {
+        let frame = [0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let mut s = session();
+        s.keep(&frame[..3]);
+        assert_eq!(s.missing_bytes(), 1, "the rest of its size");
+        s.keep(&frame[3..10]);
+        assert_eq!(s.missing_bytes(), 3);
+        s.keep(&frame[10..]);
+        s.keep(&frame[..5]);
+        assert_eq!(s.missing_bytes(), 0, "it is whole");
+        let (input, from) = s.take_input();
+        s.restore(input, from + frame.len());
+        assert_eq!(s.missing_bytes(), 8, "the one behind it is the first now");
+    }
+
+    #[test]
     fn what_is_handled_is_not_held() {
         let frames = [[0, 0, 0, 4, 1, 2, 3, 4]; 4].concat();
         for used in 0..=frames.len() {

@@ -210,7 +210,7 @@ fn small(n: i64) -> Vec<u8> {
     value
 }
 
-/// Appends from `first` on until the log stops, or `count_max` are there; how many are.
+/// Appends until the log stops, or `count_max` are there; how many are.
 fn append_until_it_stops(client: &mut Client, topic: &Topic, count_max: i64) -> i64 {
     for n in 0..count_max {
         let answer = client.produce(topic, 0, batch(&[&small(n)]));
